@@ -1,0 +1,288 @@
+"""Bilinear MLPs: the model and its training, the interaction tensor of a layer, and its eigendecomposition.
+
+Pearce, Dooms, Rigg 2024, "Weight-based Decomposition: A Case for Bilinear MLPs", arXiv 2406.03947; Pearce, Dooms,
+Rigg, Oramas, Sharkey 2024, "Bilinear MLPs enable weight-based mechanistic interpretability", arXiv 2410.08417.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import einsum, rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from paper_utils import training
+
+
+@dataclass(frozen=True)
+class BilinearConfig:
+    """Sizes and noise of a `BilinearMLP`; the defaults are the paper's."""
+
+    d_input: int = 784
+    d_hidden: int = 300
+    n_classes: int = 10
+    n_layers: int = 2
+    input_noise: float = 0.33  # standard deviation added to each pixel, in training only
+    layer_noise: float = 0.33  # the same after each bilinear layer, in units of the batch's standard deviation
+    flip_noise: float = 0.0  # share of pixels p turned into 1 - p in training: an option, off in the paper
+
+    def __post_init__(self) -> None:
+        sizes = (self.d_input, self.d_hidden, self.n_classes, self.n_layers)
+        if min(sizes) < 1 or min(self.input_noise, self.layer_noise) < 0 or not 0 <= self.flip_noise <= 1:
+            raise ValueError(f"BilinearConfig: sizes must be at least 1, noise at least 0, flip_noise in 0..1: {self}")
+
+
+@dataclass(frozen=True)
+class BilinearRecipe:
+    """How a `BilinearMLP` is trained; the defaults are the paper's 64 epochs."""
+
+    warmup: int = 2  # epochs in which the learning rate rises linearly from 1 % of lr
+    decay: int = 12  # epochs in which it is multiplied by `factor` every `decay_every` epochs
+    constant: int = 50  # epochs at the rate reached then
+    lr: float = 1e-3
+    factor: float = 0.5
+    decay_every: int = 2
+    weight_decay: float = 0.5  # unusually strong; it keeps few eigenvalues away from 0
+    batch_size: int = 100
+
+    @property
+    def epochs(self) -> int:
+        return self.warmup + self.decay + self.constant
+
+
+class BilinearMLP(nn.Module):
+    """A deep bilinear network without biases, residuals or norms.
+
+    h_0 = w_e x;  h_i = (w_l[i] h_(i-1)) * (w_r[i] h_(i-1));  logits = w_u h_n.
+
+    Parameters: w_e [hidden input], w_l[i] and w_r[i] [hidden hidden], w_u [classes hidden], each drawn as torch
+    initialises a linear layer, from `seed`.
+
+    Example:
+        >>> BilinearMLP(BilinearConfig(), seed=0)(torch.zeros(1, 784)).shape
+        torch.Size([1, 10])
+    """
+
+    def __init__(self, config: BilinearConfig, seed: int) -> None:
+        super().__init__()
+        self.config = config
+        c = config
+
+        def weight(d_out: int, d_in: int) -> nn.Parameter:
+            return nn.Parameter(nn.Linear(d_in, d_out, bias=False).weight.detach())
+
+        with training.seeded(seed):
+            self.w_e = weight(c.d_hidden, c.d_input)
+            self.w_l = nn.ParameterList(weight(c.d_hidden, c.d_hidden) for _ in range(c.n_layers))
+            self.w_r = nn.ParameterList(weight(c.d_hidden, c.d_hidden) for _ in range(c.n_layers))
+            self.w_u = weight(c.n_classes, c.d_hidden)
+
+    def forward(self, x: Float[Tensor, "batch input"]) -> Float[Tensor, "batch classes"]:
+        c = self.config
+        if self.training:
+            x = _input_noise(x, c)
+        h = F.linear(x, self.w_e)
+        for w_l, w_r in zip(self.w_l, self.w_r, strict=True):
+            h = F.linear(h, w_l) * F.linear(h, w_r)
+            if self.training and c.layer_noise:
+                h = torch.addcmul(h, torch.randn_like(h), h.std(), value=c.layer_noise)
+        return F.linear(h, self.w_u)
+
+    @torch.no_grad()
+    def accuracy(self, x: Float[Tensor, "n input"], y: Int[Tensor, " n"]) -> float:
+        """The share of images whose largest logit is their label, without noise."""
+        was_training = self.training
+        self.eval()
+        hits = sum((self(a).argmax(-1) == b).sum().item() for a, b in zip(x.split(5000), y.split(5000), strict=True))
+        self.train(was_training)
+        return hits / len(y)
+
+
+def _input_noise(x: Tensor, config: BilinearConfig) -> Tensor:
+    if config.input_noise:
+        x = torch.add(x, torch.randn_like(x), alpha=config.input_noise)
+    if config.flip_noise:
+        x = torch.where(torch.rand_like(x) < config.flip_noise, 1 - x, x)
+    return x
+
+
+def learning_rate(epoch: int, recipe: BilinearRecipe) -> float:
+    """The factor on `recipe.lr` in an epoch counted from 0: linear warm-up from 1 %, halved step by step, constant.
+
+    Example:
+        >>> [learning_rate(e, BilinearRecipe()) for e in (0, 1, 2, 4, 63)]
+        [0.01, 0.505, 1.0, 0.5, 0.015625]
+    """
+    if epoch < recipe.warmup:
+        return 0.01 + 0.99 * epoch / recipe.warmup
+    return recipe.factor ** (min(epoch - recipe.warmup, recipe.decay) // recipe.decay_every)
+
+
+class _Gradients:
+    """The training step written out: forward, loss and backward of a model whose weights share one flat array `theta`.
+
+    A step is 17 matrix products of about 0.2 ms; autograd's and the optimiser's bookkeeping for them, weight by weight,
+    takes as long again. Here gradients go straight into the flat array that one fused AdamW call reads.
+    """
+
+    def __init__(self, model: BilinearMLP) -> None:
+        self.config = model.config
+        parameters = list(model.parameters())
+        self.theta = nn.Parameter(nn.utils.parameters_to_vector(parameters).detach())
+        # From here on the model's own parameters are views of theta: nothing has to be copied back.
+        nn.utils.vector_to_parameters(self.theta.data, parameters)
+        self.theta.grad = torch.zeros_like(self.theta)
+        parts = self.theta.grad.split([p.numel() for p in parameters])
+        grad = {id(p): part.view_as(p) for p, part in zip(parameters, parts, strict=True)}
+        self.weights = [w.detach() for w in (model.w_e, *model.w_l, *model.w_r, model.w_u)]
+        self.grads = [grad[id(w)] for w in (model.w_e, *model.w_l, *model.w_r, model.w_u)]
+
+    @torch.no_grad()
+    def __call__(self, x: Float[Tensor, "batch input"], y: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+        """Write the gradient of the mean cross entropy on one batch into theta.grad; returns the loss."""
+        c, n = self.config, self.config.n_layers
+        (w_e, *w, w_u), (d_e, *d, d_u) = self.weights, self.grads
+        x = _input_noise(x, c)
+        h, saved = x @ w_e.T, []
+        for w_l, w_r in zip(w[:n], w[n:], strict=True):
+            left, right = h @ w_l.T, h @ w_r.T
+            saved.append((h, left, right))
+            h = left * right
+            if c.layer_noise:
+                centred = h - h.mean()
+                deviation = torch.linalg.vector_norm(centred) / (centred.numel() - 1) ** 0.5
+                noise = torch.randn_like(h)
+                h = torch.addcmul(h, noise, deviation, value=c.layer_noise)
+                saved[-1] += (noise, centred, deviation)
+        log_p = F.log_softmax(h @ w_u.T, dim=1)
+        g = (log_p.exp() - F.one_hot(y, c.n_classes)) / len(y)
+        torch.mm(g.T, h, out=d_u)
+        g = g @ w_u
+        for i in reversed(range(n)):
+            h, left, right, *noised = saved[i]
+            if noised:
+                noise, centred, deviation = noised
+                # The noise is scaled by the batch's standard deviation, so each output moves all of them a little.
+                share = torch.dot(g.view(-1), noise.view(-1)) * (c.layer_noise / (centred.numel() - 1)) / deviation
+                g = torch.addcmul(g, centred, share)
+            g_l, g_r = g * right, g * left
+            torch.mm(g_l.T, h, out=d[i])
+            torch.mm(g_r.T, h, out=d[n + i])
+            g = (g_l @ w[i]).addmm_(g_r, w[n + i])
+        torch.mm(g.T, x, out=d_e)
+        return F.nll_loss(log_p, y)
+
+
+def train(
+    model: BilinearMLP,
+    x: Float[Tensor, "n input"],
+    y: Int[Tensor, " n"],
+    recipe: BilinearRecipe,
+    seed: int,
+    test: tuple[Tensor, Tensor] | None = None,
+    label: str = "bilinear MLP",
+) -> training.History:
+    """Train in place by cross entropy; with `test` images and labels the history has their accuracy per epoch."""
+    step = _Gradients(model)
+    # Fused: one pass over all weights; the arithmetic is AdamW's.
+    optimizer = torch.optim.AdamW([step.theta], lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    model.train()
+    return training.fit(
+        step,
+        (x, y),
+        optimizer,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: learning_rate(epoch, recipe)),
+        each_epoch=(lambda _: {"test_accuracy": model.accuracy(*test)}) if test else None,
+        label=label,
+    )
+
+
+# What decides trained weights, for `training.cached`: the rest of this module may change without training anew.
+TRAINED_BY = (BilinearMLP, _input_noise, learning_rate, _Gradients, train)
+
+
+def interaction_tensor(
+    w_out: Float[Tensor, "out hidden"], w_l: Float[Tensor, "hidden in"], w_r: Float[Tensor, "hidden in"]
+) -> Float[Tensor, "out in in"]:
+    """The symmetric matrix of each output direction: w_out ((w_l x) * (w_r x)) = x^T B x.
+
+    B[o] = sum_h w_out[o, h] (w_l[h] w_r[h]^T + w_r[h] w_l[h]^T) / 2, eq. 3 of arXiv 2406.03947.
+
+    Example:
+        >>> interaction_tensor(torch.ones(1, 1), torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]))
+        tensor([[[0.0000, 0.5000],
+                 [0.5000, 0.0000]]])
+    """
+    b = einsum(w_out, w_l, w_r, "out hidden, hidden in1, hidden in2 -> out in1 in2")
+    return (b + rearrange(b, "out in1 in2 -> out in2 in1")) / 2
+
+
+def eigendecompose(q: Float[Tensor, "... n n"]) -> tuple[Float[Tensor, "... n"], Float[Tensor, "... n n"]]:
+    """Ascending eigenvalues and orthonormal eigenvectors (columns) of symmetric matrices: q = V diag(values) V^T.
+
+    Raises:
+        ValueError: q is not symmetric: eigh would silently read its lower half only.
+
+    Example:
+        >>> eigendecompose(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))[0]
+        tensor([-1.,  1.])
+    """
+    asymmetry = (q - q.mT).abs().max()
+    if asymmetry > 1e-5 * q.abs().max():
+        raise ValueError(
+            f"eigendecompose: needs symmetric matrices, got asymmetry {asymmetry:.3g}: take (q + q.mT) / 2"
+        )
+    return torch.linalg.eigh(q)
+
+
+def pixel_eigendecompose(
+    q: Float[Tensor, "... hidden hidden"], w_e: Float[Tensor, "hidden in"]
+) -> tuple[Float[Tensor, "... hidden"], Float[Tensor, "... in hidden"]]:
+    """The eigendecomposition of the same form in pixel space: w_e^T q w_e = V diag(values) V^T with V^T V = 1.
+
+    The form has the rank of w_e at most, so with w_e^T = Q R only R q R^T [hidden hidden] is decomposed; V = Q U. The
+    eigenvectors of q itself, carried to pixels by w_e^T, are not orthogonal there.
+    """
+    basis, r = torch.linalg.qr(w_e.mT)
+    values, vectors = torch.linalg.eigh(r @ q @ r.mT)
+    return values, basis @ vectors
+
+
+def truncated_logits(
+    h: Float[Tensor, "batch in"], values: Float[Tensor, "out in"], vectors: Float[Tensor, "out in in"], k: int
+) -> Float[Tensor, "batch out"]:
+    """Logits from each output's k eigenvectors of largest |eigenvalue|: sum_i values[o, i] (vectors[o, :, i] . h)^2.
+
+    Raises:
+        ValueError: k outside 1..in.
+    """
+    if not 1 <= k <= values.shape[1]:
+        raise ValueError(f"truncated_logits: k must be in 1..{values.shape[1]}, got {k}")
+    top = values.abs().topk(k, dim=1).indices
+    kept = torch.take_along_dim(vectors, top[:, None], dim=2)
+    projections = einsum(h, kept, "batch d, out d k -> batch out k")
+    return einsum(projections.square(), values.gather(1, top), "batch out k, out k -> batch out")
+
+
+def weight_mask(model: BilinearMLP, target: int) -> Float[Tensor, " input"]:
+    """A pixel pattern of unit norm that raises the logit of class `target`, from a two-layer model's weights alone.
+
+    The most positive layer-2 eigenvector of the class is taken as output direction of layer 1; the mask is the most
+    positive eigenvector of that direction's form in pixel space. The form cannot tell a pattern from its negative; the
+    sign is the one that adds ink: pixels are never below 0, and a projection grows when mask and image agree in sign.
+    """
+    if len(model.w_l) != 2 or not 0 <= target < len(model.w_u):
+        raise ValueError(
+            f"weight_mask: needs a model of 2 layers (this has {len(model.w_l)}) and a class in "
+            f"0..{len(model.w_u) - 1}, got {target}"
+        )
+    with torch.no_grad():
+        _, vectors = eigendecompose(interaction_tensor(model.w_u[target, None], model.w_l[1], model.w_r[1]))
+        direction = rearrange(vectors[0, :, -1], "hidden -> 1 hidden")
+        _, pixels = pixel_eigendecompose(interaction_tensor(direction, model.w_l[0], model.w_r[0])[0], model.w_e)
+        mask = pixels[:, -1]
+        return mask * mask.sum().sign()

@@ -1,0 +1,220 @@
+"""The data sets: where they come from, how a file is known to be whole, and what stands in when they cannot be had."""
+
+import gzip
+import os
+import shutil
+import socket
+import struct
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from paper_utils.files import data_folder, digest
+
+MNIST_MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+
+
+class DataUnavailable(RuntimeError):
+    """The data set is not on this machine and cannot be fetched within seconds."""
+
+
+class DataCorrupt(RuntimeError):
+    """A data file is on this machine, but is not the published one."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """A labelled image set: pixels in 0..1, one row of 784 = 28 x 28 per image.
+
+    `source` is "mnist", or "uci-digits" for the stand-in; `files` maps each file read, relative to the
+    data folder, to its md5.
+    """
+
+    train_x: Float[Tensor, "train 784"]
+    train_y: Int[Tensor, " train"]
+    test_x: Float[Tensor, "test 784"]
+    test_y: Int[Tensor, " test"]
+    source: str
+    files: dict[str, str]
+
+
+def torchvision() -> ModuleType:
+    """Import torchvision, also where its compiled part does not fit the installed torch.
+
+    torchvision's wheels on the package index are built for CUDA. Beside a CPU build of torch their compiled
+    part does not load, and the import stops at registering fakes for two operators nobody declared. Declaring
+    their schemas is enough for datasets, transforms and make_grid. Nothing is declared where the import works.
+    """
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        for schema in (
+            "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+            "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+        ):
+            torch.library.define(f"torchvision::{schema.split('(')[0]}", schema[schema.index("(") :])
+        import torchvision
+    return torchvision
+
+
+def load_mnist() -> Images:
+    """Load MNIST: from the data folder, else downloaded there, else the stand-in, loudly.
+
+    60,000 training and 10,000 test images (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/). The
+    stand-in is scikit-learn's UCI digits, 1,437 and 360 images brought from 8 x 8 to 28 x 28.
+
+    Raises:
+        DataCorrupt: a file is there but is not the published one; names the file and the cure.
+        PermissionError: the data must be downloaded and the folder cannot be written.
+
+    Example:
+        >>> load_mnist().train_x.shape
+        torch.Size([60000, 784])
+    """
+    raw = data_folder() / "MNIST" / "raw"
+    try:
+        if not any((raw / name).exists() for name in MNIST_MD5):
+            _download_mnist(raw)
+        return _read_mnist(raw)
+    except DataUnavailable as error:
+        print(f"STAND-IN DATA: {error}. Going on with scikit-learn's UCI digits; no claim is judged on them.")
+        return _uci_digits()
+
+
+def _read_mnist(raw: Path) -> Images:
+    for name in MNIST_MD5:
+        if not (raw / name).exists():
+            raise DataCorrupt(f"{raw / name} is missing though its siblings are there. {_cure(raw)}")
+    train, test = ((raw / f"{s}-images-idx3-ubyte", raw / f"{s}-labels-idx1-ubyte") for s in ("train", "t10k"))
+    for images, labels in (train, test):
+        _check_lengths(images, labels)
+    for name, expected in MNIST_MD5.items():
+        found = digest(raw / name, "md5")
+        if found != expected:
+            raise DataCorrupt(f"{raw / name}: expected md5 {expected}, found {found}. {_cure(raw)}")
+    idx = torchvision().datasets.mnist
+    tensors = []
+    for images, labels in (train, test):
+        tensors.append(idx.read_image_file(str(images)).reshape(-1, 784).float() / 255)
+        tensors.append(idx.read_label_file(str(labels)))
+    files = {f"MNIST/raw/{name}": md5 for name, md5 in MNIST_MD5.items()}
+    return Images(*tensors, source="mnist", files=files)
+
+
+def _check_lengths(images: Path, labels: Path) -> None:
+    """Compare what both IDX headers promise with each other and with the bytes that are there."""
+    counts = []
+    for path, header, item in ((images, 16, 784), (labels, 8, 1)):
+        with path.open("rb") as file:
+            head = file.read(8)
+        count = struct.unpack(">i", head[4:])[0] if len(head) == 8 else -1
+        size = path.stat().st_size
+        if size != header + count * item:
+            raise DataCorrupt(
+                f"{path}: {size:,} bytes, expected md5 {MNIST_MD5[path.name]}, found {digest(path, 'md5')}; "
+                f"its header promises {count:,} items = {header + count * item:,} bytes. {_cure(path.parent)}"
+            )
+        counts.append(count)
+    if counts[0] != counts[1]:
+        raise DataCorrupt(
+            f"{images} holds {counts[0]:,} images but {labels} {counts[1]:,} labels: one label per image is "
+            f"needed. {_cure(images.parent)}"
+        )
+
+
+def _cure(raw: Path) -> str:
+    return f"Move the files of {raw} away to have them downloaded anew, or set PAPER_DATA to another data folder."
+
+
+def _download_mnist(raw: Path) -> None:
+    """Fetch the four files with torchvision into a folder beside `raw`, then move the whole folder in place."""
+    mnist = torchvision().datasets.MNIST
+    mirrors = _answering(mnist.mirrors)
+    if not mirrors:
+        raise DataUnavailable(f"MNIST is not in {raw} and none of torchvision's mirrors answers")
+    try:
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.mkdtemp(prefix=".download-", dir=raw.parent)
+    except OSError as error:
+        raise PermissionError(
+            f"cannot write MNIST to {raw.parent} ({error.strerror}): make it writable, or set PAPER_DATA to a "
+            "folder that is"
+        ) from error
+    try:
+        # A subclass keeps torchvision's own list untouched and puts the mirrors that answer first.
+        with _stall_timeout(15.0):
+            fetch = type("MNIST", (mnist,), {"mirrors": mirrors, "resources": mnist.resources})
+            fetch(beside, train=True, download=True)
+        raw.mkdir(exist_ok=True)
+        for name in MNIST_MD5:
+            os.replace(Path(beside) / "MNIST" / "raw" / name, raw / name)
+    except (RuntimeError, OSError, EOFError, gzip.BadGzipFile) as error:
+        raise DataUnavailable(f"the download of MNIST broke off ({str(error).splitlines()[0]})") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _answering(mirrors: list[str], seconds: float = 6.0) -> list[str]:
+    """The mirrors that answer at all, asked side by side: urllib alone would wait minutes for a silent network."""
+
+    def answers(mirror: str) -> bool:
+        try:
+            request = urllib.request.Request(mirror + "t10k-labels-idx1-ubyte.gz", method="HEAD")
+            with urllib.request.urlopen(request, timeout=seconds):
+                return True
+        except (OSError, ValueError):
+            return False
+
+    pool = ThreadPoolExecutor(max_workers=len(mirrors))
+    futures = [pool.submit(answers, mirror) for mirror in mirrors]
+    # Looking a name up has no time limit of its own, so the wait is limited here and the threads are left behind.
+    done = []
+    for mirror, future in zip(mirrors, futures, strict=True):
+        try:
+            if future.result(timeout=seconds + 2):
+                done.append(mirror)
+        except TimeoutError:
+            seconds = 0
+    pool.shutdown(wait=False, cancel_futures=True)
+    return done
+
+
+@contextmanager
+def _stall_timeout(seconds: float) -> Iterator[None]:
+    """A transfer that stalls this long fails; torchvision sets no limit of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _uci_digits() -> Images:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    small = torch.from_numpy(digits.images).float()[:, None] / 16
+    # MNIST centres a 20 x 20 digit in 28 x 28: the stand-in gets the same margin.
+    large = torch.nn.functional.interpolate(small, size=(20, 20), mode="bilinear", align_corners=False)
+    x = torch.nn.functional.pad(large, (4, 4, 4, 4)).reshape(-1, 784).clamp(0, 1)
+    y = torch.from_numpy(digits.target).long()
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    train, test = order[:1437], order[1437:]
+    return Images(x[train], y[train], x[test], y[test], source="uci-digits", files={})

@@ -1,0 +1,40 @@
+"""Where things lie, what a file's content hashes to, and how a file is written whole or not at all."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def data_folder() -> Path:
+    """The folder that holds the data sets: $PAPER_DATA where set, else data/ in the repository."""
+    return Path(os.environ.get("PAPER_DATA") or ROOT / "data")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; renamed over it at the end, removed if the block raises.
+
+    Example:
+        >>> with replacing(Path("numbers.json")) as beside:
+        ...     beside.write_text("{}")
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str | None:
+    """The hex digest of a file's content, or None where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,74 @@
+"""The few figure forms that several notebooks draw, in one colour-blind-safe style."""
+
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from numpy.typing import ArrayLike
+
+# Okabe and Ito 2008, "Color universal design": told apart with every common colour vision deficiency.
+OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000"]
+BLUE, VERMILLION, GREEN, PINK, ORANGE, SKY, YELLOW, BLACK = OKABE_ITO
+POSITIVE, NEGATIVE = "#B2182B", "#2166AC"  # the ends of RdBu_r, for signed bars and lines
+SIGNED = "RdBu_r"
+TEXT_WIDTH = 7.0  # inches: a text column; every figure is at most this wide
+
+# Applied in each notebook in the open: plt.rcParams.update(plotting.STYLE)
+STYLE = {
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 120,
+    "savefig.dpi": 120,
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=OKABE_ITO),
+    "lines.linewidth": 1.2,
+    "svg.fonttype": "none",
+}
+
+
+def signed_map(ax: Axes, matrix: ArrayLike, vmax: float | None = None) -> AxesImage:
+    """Draw a signed matrix, red positive and blue negative, white at 0; `vmax` is shared by panels that compare."""
+    matrix = np.asarray(matrix)
+    limit = float(np.abs(matrix).max()) if vmax is None else vmax
+    image = ax.imshow(matrix, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    for side in ax.spines.values():
+        side.set(visible=True, linewidth=0.5, color="0.6")
+    return image
+
+
+def grey_image(ax: Axes, pixels: ArrayLike) -> AxesImage:
+    """Draw a picture of 784 pixels in 0..1, ink black on white."""
+    image = ax.imshow(np.asarray(pixels).reshape(28, 28), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    for side in ax.spines.values():
+        side.set(visible=True, linewidth=0.5, color="0.6")
+    return image
+
+
+def spectrum(ax: Axes, eigenvalues: ArrayLike) -> None:
+    """Draw ascending eigenvalues over their rank, positive red and negative blue, with the line of 0."""
+    values = np.asarray(eigenvalues)
+    ranks = np.arange(len(values))
+    ax.axhline(0, color="0.7", linewidth=0.6)
+    for part, colour in ((values < 0, NEGATIVE), (values >= 0, POSITIVE)):
+        ax.plot(ranks[part], values[part], ".-", color=colour, markersize=3, linewidth=0.8)
+
+
+def runs_band(ax: Axes, x: ArrayLike, runs: ArrayLike, label: str, color: str, unit: str = "runs") -> None:
+    """Draw every run of `runs` [run, x] thinly, and their mean with a band of one standard deviation.
+
+    `unit` says in the legend what is repeated: runs, masks, seeds.
+    """
+    runs = np.atleast_2d(np.asarray(runs, dtype=float))
+    mean, deviation = runs.mean(0), runs.std(0, ddof=1) if len(runs) > 1 else 0
+    ax.plot(x, runs.T, color=color, linewidth=0.4, alpha=0.5)
+    ax.fill_between(x, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
+    ax.plot(x, mean, color=color, label=f"{label} (mean of {len(runs)} {unit}, band: 1 s.d.)")

@@ -1,0 +1,117 @@
+"""The notebooks as they stand on disk: their cells, their parameters, and what decides their result."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import jupytext
+from nbformat import NotebookNode
+
+from paper_utils.files import ROOT
+
+
+def notebooks(root: Path = ROOT, pattern: str = "") -> list[Path]:
+    """The notebooks' sources in order; `pattern` picks those whose name starts with it."""
+    found = sorted((root / "notebooks").glob("*.py"))
+    picked = [path for path in found if path.stem.startswith(pattern)]
+    if not picked:
+        raise ValueError(f"no notebook starts with {pattern!r}: there are {', '.join(p.stem for p in found) or 'none'}")
+    return picked
+
+
+def read(path: Path) -> NotebookNode:
+    """The notebook that a jupytext percent script stands for, with ids that do not change from run to run."""
+    notebook = jupytext.read(path)
+    for i, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{i}"
+    return notebook
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells that must execute: code that is not only white space."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def parameters(notebook: NotebookNode) -> dict[str, object]:
+    """The names and literal values of the one cell tagged "parameters".
+
+    Raises:
+        ValueError: no such cell, several, or a line in it that is no `NAME = literal`.
+    """
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"a notebook has exactly one cell tagged 'parameters', found {len(tagged)}")
+    values = {}
+    for node in ast.parse(tagged[0].source).body:
+        try:
+            values[node.targets[0].id] = ast.literal_eval(node.value)
+        except (AttributeError, ValueError) as error:
+            raise ValueError(f"parameters cell, line {node.lineno}: only NAME = literal may stand there") from error
+    return values
+
+
+def parse_parameters(given: Mapping[str, str], known: Mapping[str, object]) -> dict[str, object]:
+    """Turn NAME=text of the command line into values of the type that the notebook's own default has.
+
+    Raises:
+        ValueError: an unknown name, or a text that is not of the default's type; names the known ones.
+    """
+    values = {}
+    for name, text in given.items():
+        if name not in known:
+            listing = ", ".join(f"{k}={v!r}" for k, v in known.items())
+            raise ValueError(f"unknown parameter {name}: this notebook knows {listing}")
+        default = known[name]
+        try:
+            value = text if isinstance(default, str) else ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        if isinstance(default, float) and type(value) is int:
+            value = float(value)
+        if type(value) is not type(default):
+            raise ValueError(f"parameter {name} is a {type(default).__name__} ({default!r} by default), got {text!r}")
+        values[name] = value
+    return values
+
+
+def modules_reached(notebook: NotebookNode, root: Path = ROOT) -> list[Path]:
+    """The files of paper_utils that the notebook's code imports, directly or through each other."""
+    package = root / "paper_utils"
+    todo = imported_modules("\n".join(cell.source for cell in code_cells(notebook)))
+    seen: set[str] = set()
+    while todo:
+        name = todo.pop()
+        path = package / f"{name}.py"
+        if name not in seen and path.exists():
+            seen.add(name)
+            todo |= imported_modules(path.read_text())
+    return sorted(package / f"{name}.py" for name in seen)
+
+
+def imported_modules(source: str) -> set[str]:
+    # A cell may hold shell lines and magics, which are no Python.
+    lines = [line for line in source.splitlines() if not line.lstrip().startswith(("!", "%"))]
+    names = set()
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if isinstance(node, ast.ImportFrom):
+            # Inside the package "from . import x" and "from .x import y" mean the same as with its name.
+            module = ".".join(filter(None, ["paper_utils" if node.level else "", node.module]))
+            if module == "paper_utils":
+                names |= {alias.name for alias in node.names}
+            elif module.startswith("paper_utils."):
+                names.add(module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith("paper_utils.")}
+    return names
+
+
+def fingerprint(path: Path, values: Mapping[str, object], root: Path = ROOT) -> dict[str, str]:
+    """What decides a notebook's result, each part by its hash: code cells, modules, parameters, the lock."""
+    notebook = read(path)
+    lock = root / "requirements.lock"
+    parts = {"code": "\n\f".join(cell.source for cell in code_cells(notebook))}
+    parts |= {f"module {m.stem}": m.read_text() for m in modules_reached(notebook, root)}
+    parts |= {"parameters": json.dumps(dict(values), sort_keys=True), "lock": lock.read_text() if lock.exists() else ""}
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in parts.items()}

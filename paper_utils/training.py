@@ -1,0 +1,192 @@
+"""Training: seeds, the one fit loop, progress, and weights cached by recipe, data and code."""
+
+import hashlib
+import inspect
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from paper_utils.files import ROOT, replacing
+
+History = dict[str, list[float]]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run a block under torch's global generators seeded with `seed`; they are as before afterwards.
+
+    For building models: torch's default initialisation draws from the global generator.
+
+    Example:
+        >>> with seeded(0):
+        ...     layer = torch.nn.Linear(2, 2)
+    """
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+def progress(total: int, label: str) -> Callable[..., None]:
+    """A function `report(step, **metrics)` that shows how far a training is.
+
+    Under the runner it goes to the terminal that started the run; called by a person, to a tqdm bar on stderr.
+    Nothing of it stays in a notebook's outputs when the runner executes it.
+    """
+    path = os.environ.get("PAPER_PROGRESS")
+    bar = None if path else tqdm(total=total, desc=label, leave=False)
+    last = -1.0
+
+    def report(step: int, **metrics: float) -> None:
+        nonlocal last
+        text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        if bar is not None:
+            bar.set_postfix_str(text, refresh=False)
+            bar.update(step - bar.n)
+            if step >= total:
+                bar.close()
+        elif step >= total or time.monotonic() - last > 0.5:
+            last = time.monotonic()
+            with open(path, "a") as file:
+                file.write(f"{label} {step}/{total}  {text}\n")
+
+    return report
+
+
+def fit(
+    loss: Callable[..., Tensor | tuple[Tensor, Mapping[str, Tensor]]],
+    tensors: Sequence[Tensor],
+    optimizer: torch.optim.Optimizer,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    shuffle: bool = True,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    before_step: Callable[[], None] | None = None,
+    each_epoch: Callable[[int], Mapping[str, float]] | None = None,
+    label: str = "training",
+) -> History:
+    """Minimise `loss` over mini-batches of `tensors`, which share their first axis.
+
+    Args:
+        loss: called with one batch of each tensor; returns the loss to minimise, or that and a mapping of further
+            scalar terms to record. A loss that needs no gradient has written the gradients itself.
+        seed: of the shuffling, and of whatever noise `loss` draws from torch's global generator.
+        shuffle: False takes the batches in stored order.
+        scheduler: stepped once after each epoch.
+        before_step: called between backward and the optimiser's step, to change gradients.
+        each_epoch: called with the number of epochs done; returns metrics to record.
+
+    Returns:
+        Per epoch: "lr" (as used), "loss" and each term (mean over the epoch's batches), each metric; per step:
+        "step_loss".
+
+    Raises:
+        ValueError: tensors of different length, no data, or a batch size below 1.
+        FloatingPointError: the loss is no longer finite; names the epoch.
+    """
+    lengths = {len(t) for t in tensors}
+    if len(lengths) != 1 or lengths == {0} or batch_size < 1:
+        raise ValueError(
+            f"fit: needs tensors of one common length above 0 and a batch size of at least 1, got lengths "
+            f"{[len(t) for t in tensors]} and batch size {batch_size}"
+        )
+    n, device = lengths.pop(), tensors[0].device
+    history: History = {"lr": [], "loss": [], "step_loss": []}
+    order_rng = torch.Generator().manual_seed(seed)
+    report = progress(epochs, label)
+    with seeded(seed):
+        for epoch in range(1, epochs + 1):
+            history["lr"].append(optimizer.param_groups[0]["lr"])
+            order = torch.randperm(n, generator=order_rng).to(device) if shuffle else None
+            losses, terms = [], {}
+            for start in range(0, n, batch_size):
+                stop = start + batch_size
+                rows = slice(start, stop) if order is None else order[start:stop]
+                batch = [t[rows] if order is None else t.index_select(0, rows) for t in tensors]
+                out = loss(*batch)
+                value, extra = out if isinstance(out, tuple) else (out, {})
+                if value.requires_grad:
+                    optimizer.zero_grad(set_to_none=True)
+                    value.backward()
+                if before_step is not None:
+                    before_step()
+                optimizer.step()
+                # .item() here would wait for a GPU at every step: read once per epoch instead.
+                losses.append(value.detach())
+                for name, term in extra.items():
+                    terms.setdefault(name, []).append(term.detach())
+            if scheduler is not None:
+                scheduler.step()
+            history["step_loss"] += torch.stack(losses).tolist()
+            means = {name: torch.stack(values).mean().item() for name, values in {"loss": losses, **terms}.items()}
+            if means["loss"] != means["loss"] or means["loss"] in (float("inf"), float("-inf")):
+                raise FloatingPointError(
+                    f"{label}: the loss is {means['loss']} in epoch {epoch}: lower the learning rate"
+                )
+            metrics = {**means, **(each_epoch(epoch) if each_epoch else {})}
+            for name, metric in metrics.items():
+                history.setdefault(name, []).append(metric)
+            report(epoch, **metrics)
+    return history
+
+
+def cached(
+    name: str,
+    recipe: object,
+    files: Mapping[str, str],
+    code: Sequence[ModuleType | Callable],
+    train: Callable[[], tuple[Mapping[str, Tensor], History]],
+) -> tuple[dict[str, Tensor], History]:
+    """Trained weights from build/weights/, or from `train()` where this recipe was not trained before.
+
+    Weights are safetensors, never a pickle; the history travels in the file's metadata.
+
+    Args:
+        name: starts the file's name, for people.
+        recipe: configs and seeds, told apart by their repr.
+        files: the data's hashes (`Images.files`).
+        code: modules or functions whose source decides the result: a changed line trains anew.
+        train: returns the state dict and the history.
+    """
+    sources = [inspect.getsource(c) for c in (fit, *code)]
+    key = hashlib.sha256(repr((recipe, sorted(files.items()), sources, torch.__version__)).encode()).hexdigest()[:16]
+    path = ROOT / "build" / "weights" / f"{name}-{key}.safetensors"
+    if not path.exists():
+        state, history = train()
+        save_weights(path, state, {"history": json.dumps(history), "recipe": repr(recipe)})
+    state, metadata = load_weights(path)
+    return state, json.loads(metadata["history"])
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors and metadata as safetensors: beside the target first, then renamed, so never half a file."""
+    with replacing(path) as beside:
+        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, beside, dict(metadata))
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata of a safetensors file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is damaged or no safetensors file; names it.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no weights at {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no safetensors file ({error}): remove it to train anew") from error

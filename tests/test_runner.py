@@ -1,0 +1,303 @@
+"""The runner on throw-away notebooks: what counts as a run, and what must not."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from paper_utils import publishing, runner, sources
+
+HEADER = """# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A throw-away notebook
+
+# %% tags=["parameters"]
+MODE = "full"
+SEED = 0
+TOKEN = "swim"
+SCALE = 1.0
+
+# %%
+import matplotlib.pyplot as plt
+from paper_utils import results
+results.begin("{name}", mode=MODE, seed=SEED, source={source}, files={files}, figures=["curve"], numbers=["x"])
+"""
+MIDDLE = """
+# %% [markdown]
+# ## The middle
+
+# %%
+{middle}
+"""
+END = """
+# %%
+fig, ax = plt.subplots(figsize=(2, 1))
+ax.plot([0, SCALE])
+{save}
+results.record("x", SCALE)
+
+# %%
+results.finish()
+"""
+SAVE = 'results.save_figure(fig, "curve", alt="a line that rises")'
+
+
+def notebook(
+    root: Path, name: str = "01_try", middle: str = "pass", save: str = SAVE, source='"exact"', files="{}"
+) -> Path:
+    path = root / "notebooks" / f"{name}.py"
+    text = HEADER.format(name=name, source=source, files=files) + MIDDLE.format(middle=middle) + END.format(save=save)
+    path.write_text(text)
+    return path
+
+
+def run(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess:
+    """The command as the Makefile gives it, in a checkout of its own."""
+    environment = os.environ | {"PYTHONPATH": str(root), "PAPER_DATA": str(root / "data"), "OMP_NUM_THREADS": "1"} | env
+    command = [sys.executable, "-m", "paper_utils.runner", *words]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    """A good notebook beside every poisoned one, all run by one command."""
+    root = tmp_path_factory.mktemp("poison")
+    (root / "notebooks").mkdir()
+    shutil.copytree(runner.ROOT / "paper_utils", root / "paper_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(runner.ROOT / "requirements.lock", root / "requirements.lock")
+    for number, (name, poison) in enumerate(POISONED.items(), 1):
+        notebook(root, f"{number:02}_{name}", **poison)
+    return root, run(root, "figures", MAKEFLAGS="-j2")
+
+
+POISONED = {
+    "good": {},
+    "exit": {"middle": "raise SystemExit(0)"},
+    "quit": {"middle": "import os\nos._exit(0)"},
+    "shell": {"middle": "get_ipython().system('exit 3')"},
+    "killed": {"middle": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"},
+    "unwritten": {"save": "plt.close(fig)"},
+    "error": {"middle": "1 / 0"},
+    "half": {"save": SAVE + '\n(results._run.folder / "curve.png").write_bytes(b"half")'},
+    "silent": {"middle": "import builtins\nbuiltins.print = lambda *a, **k: None"},
+}
+
+
+def test_the_good_one_is_published_and_the_command_fails_for_the_others(ran):
+    root, done = ran
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert sorted(p.name for p in (root / "figures" / "01_good").iterdir()) == ["curve.png", "curve.svg"]
+    assert json.loads((root / "figures" / "numbers.json").read_text()) == {"01_good": {"x": 1.0}}
+    entry = json.loads((root / "figures" / "manifest.json").read_text())["01_good"]
+    assert entry["mode"] == "full" and entry["source"] == "exact" and entry["figures"]["curve"]["alt"]
+    assert "complete" in next(row for row in done.stdout.splitlines() if row.startswith("01_good "))
+
+
+@pytest.mark.parametrize("number, name", [(n, name) for n, name in enumerate(POISONED, 1) if name != "good"])
+def test_a_poisoned_notebook_fails_and_publishes_nothing(ran, number, name):
+    root, done = ran
+    full = f"{number:02}_{name}"
+    row = next(row for row in done.stdout.splitlines() if row.startswith(full + " "))
+    assert row.endswith("FAILED")
+    assert f"{full}: FAILED." in done.stdout
+    assert not (root / "figures" / full).exists()
+    assert (root / "build" / "staging" / full / f"{full}.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("02_exit", ["The middle"]),
+        ("03_quit", ["The middle", "never executed"]),
+        ("04_shell", ["The middle", "CalledProcessError", "exit status 3"]),
+        ("05_killed", ["The middle", "DeadKernelError"]),
+        ("06_unwritten", ["declared but not written: figure curve"]),
+        ("07_error", ["code cell 3 of 5", "The middle", "ZeroDivisionError: division by zero", "1 / 0"]),
+        ("08_half", ["curve.png was not written by this run"]),
+    ],
+)
+def test_a_failure_says_where_and_what(ran, name, words):
+    text = ran[1].stdout
+    said = text[text.index(f"{name}: FAILED.") :].split("\n[")[0]
+    for word in [*words, f"build/staging/{name}"]:
+        assert word in said, said
+
+
+def test_a_shell_line_that_works_is_no_failure(checkout):
+    notebook(
+        checkout,
+        middle="get_ipython().system('echo from the shell')\nassert get_ipython().getoutput('echo a') == ['a']",
+    )
+    done = run(checkout, "figures")
+    assert done.returncode == 0, done.stdout
+
+
+# ---- parameters
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["TOKN=jump"], "unknown parameter TOKN: this notebook knows MODE='full', SEED=0, TOKEN='swim', SCALE=1.0"),
+        (["SEED=a"], "parameter SEED is a int (0 by default), got 'a'"),
+        (["SEED=1.5"], "parameter SEED is a int"),
+        (["NB=07"], "no notebook starts with '07': there are 01_try"),
+    ],
+)
+def test_a_mistyped_parameter_is_refused_before_a_kernel_starts(checkout, words, message):
+    notebook(checkout)
+    done = run(checkout, "figures", *words)
+    assert done.returncode == 2 and message in done.stderr, done
+    assert not (checkout / "build").exists()
+
+
+def test_values_take_the_type_of_the_default():
+    known = {"TOKEN": "swim", "SEED": 0, "SCALE": 1.0, "WORDS": ["a"], "FLAG": True}
+    given = {"TOKEN": "3", "SEED": "7", "SCALE": "2", "WORDS": "['b', 'c']", "FLAG": "False"}
+    assert sources.parse_parameters(given, known) == {
+        "TOKEN": "3",
+        "SEED": 7,
+        "SCALE": 2.0,
+        "WORDS": ["b", "c"],
+        "FLAG": False,
+    }
+
+
+@pytest.mark.parametrize("line", ["MODE = str(1)", "import os", "A = B = 1 + x"])
+def test_the_parameters_cell_holds_literals_only(checkout, line):
+    path = notebook(checkout)
+    path.write_text(path.read_text().replace("SEED = 0", line))
+    with pytest.raises(ValueError, match="literal"):
+        sources.parameters(sources.read(path))
+
+
+# ---- up to date, by content; and where figures go
+
+
+def test_what_runs_again_and_what_does_not(checkout, monkeypatch):
+    path = notebook(checkout, files='{"data.txt": "900150983cd24fb0d6963f7d28e17f72"}')
+    (checkout / "data").mkdir()
+    (checkout / "data" / "data.txt").write_bytes(b"abc")
+    monkeypatch.setenv("PAPER_DATA", str(checkout / "data"))
+    assert run(checkout, "figures").returncode == 0
+
+    def why(**changed_parameters) -> list[str]:
+        values = sources.parameters(sources.read(path)) | changed_parameters
+        return publishing.stale_because(path, values, checkout / "figures" / "01_try", checkout)
+
+    def after(file: Path, old: str, new: str) -> list[str]:
+        before = file.read_text()
+        assert old in before
+        file.write_text(before.replace(old, new))
+        answer = why()
+        file.write_text(before)
+        return answer
+
+    package = checkout / "paper_utils"
+    assert why() == []
+    os.utime(path)
+    assert why() == [], "a touched file has not changed"
+    assert after(path, "## The middle", "## Another caption") == []
+    assert after(path, "SCALE = 1.0", "SCALE = 2.0") == ["code changed", "parameters changed"]
+    assert why(SCALE=2.0) == ["parameters changed"]
+    assert after(package / "results.py", '"""What a', '"""Whatever a') == ["module results changed"]
+    assert after(package / "bilinear.py", '"""Bilinear', '"""bilinear') == [], "the notebook does not reach it"
+    assert after(checkout / "requirements.lock", "torch==", "torch== ") == ["lock changed"]
+    assert after(checkout / "data" / "data.txt", "abc", "abd") == ["input file data.txt changed"]
+    assert after(checkout / "figures" / "01_try" / "curve.svg", "<svg", "< svg") == ["curve.svg is missing or altered"]
+    assert run(checkout, "why").stdout == "01_try: up to date\n"
+    second = run(checkout, "figures")
+    assert second.returncode == 0 and "up to date" in second.stdout and "complete in" not in second.stdout
+
+
+@pytest.mark.parametrize(
+    "words, source, place",
+    [
+        (["quick"], '"exact"', "build/quick"),
+        (["figures"], '"uci-digits"', "build/stand-in"),
+        (["figures", "SCALE=3"], '"exact"', "build/variants"),
+        (["figures"], '"exact"', "figures"),
+    ],
+)
+def test_only_the_papers_own_run_writes_figures(checkout, words, source, place):
+    notebook(checkout, source=source)
+    (checkout / "figures" / "01_try").mkdir(parents=True)
+    (checkout / "figures" / "01_try" / "curve.png").write_text("the old figure")
+    done = run(checkout, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (checkout / place / "01_try" / "curve.svg").exists()
+    kept = (checkout / "figures" / "01_try" / "curve.png").read_bytes() == b"the old figure"
+    assert kept is (place != "figures")
+
+
+def test_a_run_killed_between_its_renames_is_undone(tmp_path):
+    (tmp_path / ".01_try.old").mkdir()
+    (tmp_path / ".01_try.old" / "curve.png").write_text("the old figure")
+    publishing.recover(tmp_path)
+    assert (tmp_path / "01_try" / "curve.png").read_text() == "the old figure"
+    (tmp_path / ".01_try.old").mkdir()
+    publishing.recover(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["01_try"]
+
+
+def test_modules_are_followed_through_each_other(checkout):
+    path = notebook(checkout, middle="from paper_utils.bilinear import BilinearMLP")
+    reached = [m.stem for m in sources.modules_reached(sources.read(path), checkout)]
+    assert reached == ["bilinear", "files", "results", "training"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from paper_utils import bilinear, files",
+        "from . import bilinear, files",
+        "from .bilinear import x\nfrom .files import y",
+        "import paper_utils.bilinear, paper_utils.files",
+        "!pip install x\nimport torch\nfrom paper_utils.bilinear import x\nfrom paper_utils.files import *",
+    ],
+)
+def test_every_way_to_import_is_seen(line):
+    assert sources.imported_modules(line) == {"bilinear", "files"}
+
+
+@pytest.mark.parametrize("flags, jobs", [("", 1), ("-j2 --jobserver-auth=3,4", 2), ("k -j3", 3), (" -- NB=01", 1)])
+def test_jobs_are_makes(flags, jobs):
+    assert runner.jobs_of(flags) == jobs
+
+
+def test_a_second_command_waits_and_says_for_whom(tmp_path):
+    lock = tmp_path / "lock"
+    with runner.only_one(lock):
+        code = "import sys, pathlib\nfrom paper_utils import runner\n"
+        code += "with runner.only_one(pathlib.Path(sys.argv[1])): print('in')"
+        waiting = subprocess.Popen(
+            [sys.executable, "-u", "-c", code, str(lock)], stdout=subprocess.PIPE, text=True, cwd=runner.ROOT
+        )
+        first = waiting.stdout.readline()
+        assert f"process {os.getpid()}" in first
+    assert waiting.communicate(timeout=30)[0] == "in\n"
+
+
+def test_the_committed_notebook_takes_the_outputs_of_the_last_full_run(checkout):
+    path = notebook(checkout, middle="import sys\nprint('noise of a library', file=sys.stderr)\nprint('kept')")
+    assert run(checkout, "figures").returncode == 0
+    assert run(checkout, "notebooks").returncode == 0
+    text = path.with_suffix(".ipynb").read_text()
+    assert "image/png" in text and "kept" in text
+    assert '"noise of a library\\n"' not in text and str(checkout) not in text and "papermill" not in text
+    first = text
+    assert run(checkout, "notebooks").returncode == 0 and path.with_suffix(".ipynb").read_text() == first
+    path.write_text(path.read_text().replace("print('kept')", "print('new')"))
+    stale = run(checkout, "notebooks")
+    assert stale.returncode == 1 and "its code changed since the last full run" in stale.stdout
