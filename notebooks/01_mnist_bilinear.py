@@ -20,8 +20,8 @@
 # image, which pen strokes speak for a digit and which speak against it.
 #
 # After Pearce, Dooms and Rigg (2024), [arXiv 2406.03947](https://arxiv.org/abs/2406.03947), whose notebook is "the seed" below, and its
-# follow-up, [arXiv 2410.08417](https://arxiv.org/abs/2410.08417). This is the first of five notebooks: it reads features off weights;
-# 02 does the same in a transformer, 03 and 05 ask when features are directions at all, 04 shows a network whose features are known exactly.
+# follow-up, [arXiv 2410.08417](https://arxiv.org/abs/2410.08417). This notebook reads features off weights;
+# 03 and 05 ask when features are directions at all, 04 shows a network whose features are known exactly. (02, the same in a transformer, is still to come.)
 
 # %%
 # On Colab only: fetch the package and what Colab lacks. Nothing happens elsewhere.

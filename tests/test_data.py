@@ -1,6 +1,10 @@
+import functools
+import gzip
 import hashlib
+import http.server
 import os
 import struct
+import threading
 import time
 
 import pytest
@@ -150,3 +154,26 @@ def test_a_finished_download_is_moved_in_place(tmp_path, monkeypatch, small):
 def test_torchvision_is_usable():
     grid = data.torchvision().utils.make_grid(torch.zeros(4, 1, 8, 8), nrow=2)
     assert grid.shape[0] == 3
+
+
+def test_the_download_from_a_mirror(tmp_path, monkeypatch, small):
+    """torchvision's own download, whole: from a server on this machine, with one mirror before it that is silent."""
+    served = tmp_path / "served"
+    served.mkdir()
+    resources = []
+    for name in NAMES:
+        packed = gzip.compress((small / name).read_bytes())
+        (served / f"{name}.gz").write_bytes(packed)
+        resources.append((f"{name}.gz", hashlib.md5(packed).hexdigest()))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
+    handler.log_message = lambda *args: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        mnist = data.torchvision().datasets.MNIST
+        monkeypatch.setattr(mnist, "mirrors", ["http://127.0.0.1:1/", f"http://127.0.0.1:{server.server_port}/"])
+        monkeypatch.setattr(mnist, "resources", resources)
+        monkeypatch.setenv("PAPER_DATA", str(tmp_path / "fresh"))
+        images = data.load_mnist()
+        server.shutdown()
+    assert images.source == "mnist" and images.train_x.shape == (2, 784)
+    assert sorted(p.name for p in (tmp_path / "fresh" / "MNIST" / "raw").iterdir()) == sorted(NAMES)
