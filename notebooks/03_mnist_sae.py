@@ -38,7 +38,7 @@ if "google.colab" in sys.modules:
 # %% tags=["parameters"]
 MODE = "full"  # "quick" trains on fewer images for a few epochs
 SEED = 0
-FEATURE = None  # the feature whose labels are shown: an index, or None for the third that fires on 1 % of the images or more
+FEATURE = None  # whose labels are shown: an index, or None for the third that fires on 1 % of the images or more
 K = 30  # features per image of the top-k kind: the L0 that the published kind reaches, rounded
 DEVICE = "cpu"
 
