@@ -111,6 +111,11 @@ def show(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def cell(text: str) -> str:
+    """Text for a cell of a Markdown table, where a bar would end the cell."""
+    return text.replace("|", r"\|")
+
+
 def table(claims: list[Claim], numbers: Mapping[str, Mapping[str, object]]) -> str:
     """A Markdown table: what is claimed, the number measured, what it must be, the seed's own, where it is shown."""
     rows = ["| claim | measured | must be | the seed | figure |", "| --- | --- | --- | --- | --- |"]
@@ -126,7 +131,7 @@ def table(claims: list[Claim], numbers: Mapping[str, Mapping[str, object]]) -> s
         verdict = "" if holds(claim, numbers) == claim.met else " **MISSED**"
         note = "" if claim.met else f" Not met here: {claim.entry['reason']}"
         seed = claim.entry.get("seed_value", "-")
-        rows.append(f"| {claim.sentence}{note} | {show(value)}{verdict} | {bound} | {seed} | {link} |")
+        rows.append(f"| {cell(claim.sentence + note)} | {show(value)}{verdict} | {bound} | {seed} | {link} |")
     return "\n".join(rows)
 
 
@@ -139,7 +144,8 @@ def write_readme(text: str, claims: list[Claim], numbers: Mapping[str, Mapping[s
     head = ["| notebook | headline | measured | the seed | memory |", "| --- | --- | --- | --- | --- |"]
     for claim in (c for c in claims if c.entry.get("headline")):
         name, run, seed = claim.notebook, manifest[claim.notebook], claim.entry.get("seed_value", "-")
-        shown = f"[{claim.sentence}](figures/{name}/{claim.entry['figure']}.png) | {show(numbers[name][claim.key])}"
+        picture, value = f"figures/{name}/{claim.entry['figure']}.png", show(numbers[name][claim.key])
+        shown = f"[{cell(claim.sentence)}]({picture}) | {value}"
         memory = f"{run['peak_mb'] / 1000:.1f} GB"
         head.append(f"| [{name}](notebooks/{name}.ipynb) | {shown} | {seed} | {memory} |")
     for marker, part in (("headlines", "\n".join(head)), ("claims", table(claims, numbers))):

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import yaml
 
@@ -25,6 +27,21 @@ def load(tmp_path, *entries):
 def test_a_number_is_held_against_its_tolerance(tmp_path, value, expected):
     (claim,) = load(tmp_path, GOOD)
     assert claims.holds(claim, {"01_try": {"accuracy": value}}) is expected
+
+
+def test_the_readmes_tables_are_whole_and_made_anew(tmp_path):
+    entry = GOOD | {"sentence": "A mean |cos| of 0.98.", "figure": "curve", "headline": True, "seed_value": 0.9}
+    stated, numbers = load(tmp_path, entry), {"01_try": {"accuracy": 0.98}}
+    readme = "top\n"
+    for marker in ("headlines", "claims"):
+        readme += f"<!-- {marker}: written by make verify -->\nold\n<!-- end of {marker} -->\n"
+    text = claims.write_readme(readme, stated, numbers, {"01_try": {"peak_mb": 1500}})
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [6] * 6 and "old" not in text
+    assert "0.98 | 0.9 | 1.5 GB" in rows[2] and "0.97 to 0.99 | 0.9 | [curve]" in rows[5]
+    assert claims.write_readme(text, stated, numbers, {"01_try": {"peak_mb": 1500}}) == text
+    with pytest.raises(ValueError, match="markers"):
+        claims.write_readme("no markers", stated, numbers, {"01_try": {"peak_mb": 1500}})
 
 
 def test_a_range(tmp_path):
