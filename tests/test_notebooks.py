@@ -37,7 +37,7 @@ def test_the_committed_notebook_was_executed(path):
 def test_the_committed_notebook_is_small_and_names_no_machine(path):
     text = path.with_suffix(".ipynb").read_text()
     assert len(text) < 1.5e6
-    assert not re.search(r"/home/|/root/|/Users/|/tmp/|site-packages|papermill", text)
+    assert not re.search(r"/(home|root|Users|tmp)/|site-packages|papermill", text)
 
 
 @each
