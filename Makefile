@@ -4,13 +4,14 @@ BIN := .venv/bin
 # Named after the lock's content: the environment is made again only when the lock changed.
 ENV := .venv/made-from-$(shell cksum < requirements.lock | cut -d' ' -f1)
 RUN := $(BIN)/python -m paper_utils.runner
-GIVEN = $(foreach word,$(MAKEOVERRIDES),'$(word)')
+# Each NAME=value of the command line, the value through the environment: there it may hold spaces and quotes.
+GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),"$(name)=$$$(name)"))
 
 .DEFAULT_GOAL := help
 # See paper_utils/runner.py: threads that wait should soon let others run.
 export GOMP_SPINCOUNT ?= 100000
 
-.PHONY: help figures quick why test verify lint notebooks train-dihedral bench clean
+.PHONY: help figures quick why test verify lint notebooks address train-dihedral bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | expand -t 20
@@ -36,6 +37,9 @@ lint: $(ENV) ## ruff
 
 notebooks: $(ENV) ## write the committed notebooks/*.ipynb from the last full run
 	@$(RUN) notebooks
+
+address: $(ENV) ## put the repository's public address everywhere (URL=https://github.com/me/repository)
+	@$(BIN)/python -m paper_utils.address "$$URL"
 
 train-dihedral: $(ENV) ## train checkpoints/dihedral_D53 anew (about 10 minutes on 2 cores; resumes where it was stopped)
 	@$(BIN)/python -m paper_utils.groups

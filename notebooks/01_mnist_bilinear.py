@@ -24,16 +24,20 @@
 # 03 and 05 ask when features are directions at all, 04 shows a network whose features are known exactly. (02, the same in a transformer, is still to come.)
 
 # %%
-# On Colab only: fetch the package and what Colab lacks. Nothing happens elsewhere.
+# On Colab only: get the repository, and what Colab lacks. Nothing happens elsewhere.
 import sys
 
 if "google.colab" in sys.modules:
+    import os
     import subprocess
 
-    address = "https://github.com/OWNER/REPO"
-    subprocess.run(["git", "clone", "--depth", "1", address, "/content/paper"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "/content/paper"], check=True)
-    sys.path.insert(0, "/content/paper")
+    address, folder = "https://github.com/OWNER/REPO", os.path.abspath("paper")
+    if not os.path.exists(folder):
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, folder], check=True)
+    sys.path.insert(0, folder)
+    from paper_utils import colab
+
+    colab.install()
 
 # %% tags=["parameters"]
 MODE = "full"  # "quick" trains on 10,000 images for 3 epochs instead of 64, and draws one digit's panels only

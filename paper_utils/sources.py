@@ -24,6 +24,8 @@ def notebooks(root: Path = ROOT, pattern: str = "") -> list[Path]:
 def read(path: Path) -> NotebookNode:
     """The notebook that a jupytext percent script stands for, with ids that do not change from run to run."""
     notebook = jupytext.read(path)
+    # A script needs no jupytext header: this is what such a header would say.
+    notebook.metadata.setdefault("kernelspec", {"display_name": "Python 3", "language": "python", "name": "python3"})
     for i, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{i}"
     return notebook
@@ -32,6 +34,17 @@ def read(path: Path) -> NotebookNode:
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     """The cells that must execute: code that is not only white space."""
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def only_on_colab(source: str) -> bool:
+    """Whether a cell does all its work below `if "google.colab" in sys.modules:`, and so nothing here."""
+    try:
+        body = ast.parse(source).body if "google.colab" in source else []
+    except SyntaxError:  # shell lines and magics
+        return False
+    if [type(node) for node in body] != [ast.Import, ast.If] or body[1].orelse:
+        return False
+    return ast.unparse(body[0]) == "import sys" and ast.unparse(body[1].test) == "'google.colab' in sys.modules"
 
 
 def parameters(notebook: NotebookNode) -> dict[str, object]:
@@ -110,6 +123,8 @@ def imported_modules(source: str) -> set[str]:
 def fingerprint(path: Path, values: Mapping[str, object], root: Path = ROOT) -> dict[str, str]:
     """What decides a notebook's result, each part by its hash: code cells, modules, parameters, the lock."""
     notebook = read(path)
+    # Otherwise the repository's address, which stands in that cell, would decide figures.
+    notebook.cells = [cell for cell in notebook.cells if not only_on_colab(cell.source)]
     lock = root / "requirements.lock"
     parts = {"code": "\n\f".join(cell.source for cell in code_cells(notebook))}
     parts |= {f"module {m.stem}": m.read_text() for m in modules_reached(notebook, root)}

@@ -1,0 +1,234 @@
+"""The notebooks' first cell without Colab: what it installs, what it leaves alone, and that it is enough to go on with.
+
+The last test, of whole notebooks, needs minutes and a package index; it runs where PAPER_COLAB names a folder to make
+its environment in: `PAPER_COLAB=build/colab pytest tests/test_colab.py`. It is no Colab: Python 3.11 and the torch and
+torchvision of requirements.lock stand in for Colab's own builds, which the package index does not hold; all else has
+the versions that Colab publishes.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import nbclient
+import pytest
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+
+from paper_utils import address, colab, sources
+from paper_utils.files import ROOT
+
+LISTED = dict(line.split("==") for line in (ROOT / "tests" / "colab-2026.01.txt").read_text().splitlines()[2:])
+COLAB = {colab.canonicalize_name(name): version for name, version in LISTED.items()}
+NEEDED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+# The index's torchvision is built for CUDA and does not load beside a CPU torch (see paper_utils.data.torchvision);
+# Colab's own two builds fit together, and there transformers imports torchvision before any code of ours runs.
+MATCHED = """
+import torch
+if not torch.version.cuda:
+    torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
+each = pytest.mark.parametrize("path", sources.notebooks(), ids=lambda p: p.stem)
+
+
+def bootstrap(path: Path) -> str:
+    return next(c.source for c in sources.code_cells(sources.read(path)) if sources.only_on_colab(c.source))
+
+
+def git(*words: str, cwd: Path) -> str:
+    return subprocess.run(["git", *words], cwd=cwd, check=True, capture_output=True, text=True).stdout
+
+
+# ---- what is installed
+
+
+def test_colab_satisfies_every_bound_and_lacks_little():
+    """A bound that Colab misses is a bound to reconsider: what is loaded there cannot be changed."""
+    assert colab.too_old(NEEDED, COLAB) == []
+    lacking = {re.split(r"[>=]", requirement)[0] for requirement in colab.missing(NEEDED, COLAB)}
+    assert lacking == {"jaxtyping", "nnsight", "transformer_lens", "papermill"}
+
+
+def test_an_older_package_is_named_with_what_is_asked_for():
+    present = {"plotly": "5.15.0", "transformer-lens": "4.0.0", "torch": "2.13.0+cpu"}
+    assert colab.too_old(["plotly>=5.24", "torch>=2.6", "einops>=0.8"], present) == ["plotly 5.15.0 (>=5.24)"]
+    assert colab.missing(["Plotly>=5.24", "transformer_lens>=3", "einops>=0.8"], present) == ["einops>=0.8"]
+
+
+def wheel(folder: Path, name: str, version: str, *needs: str) -> None:
+    """An empty package, as pip installs it."""
+    info = f"{name}-{version}.dist-info"
+    head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{name}.py", f'version = "{version}"\n')
+        file.writestr(f"{info}/METADATA", head + "".join(f"Requires-Dist: {need}\n" for need in needs))
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    """An environment that has `base` 1.0, beside an index of four packages."""
+    folder = tmp_path_factory.mktemp("small")
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    index = folder / "index"
+    index.mkdir()
+    for version in ("1.0", "2.0"):
+        wheel(index, "base", version)
+    wheel(index, "addon", "1.0", "base")
+    wheel(index, "addon", "2.0", "base>=2")
+    wheel(index, "picky", "1.0", "base>=2")
+    subprocess.run([folder / "venv" / "bin" / "pip", "install", "-q", "base==1.0"], check=True, env=offline(folder))
+    return folder
+
+
+def offline(folder: Path) -> dict[str, str]:
+    """An environment whose pip sees that index only, and whose Python finds this package and `packaging`."""
+    (folder / "path").mkdir(exist_ok=True)
+    package = Path(colab.Requirement.__init__.__globals__["__file__"]).parent
+    for name, target in (("packaging", package), ("paper_utils", ROOT / "paper_utils")):
+        if not (folder / "path" / name).exists():
+            (folder / "path" / name).symlink_to(target)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON"))}
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder / "index"), "PIP_CONFIG_FILE": os.devnull}
+    return kept | pip | {"PYTHONPATH": str(folder / "path"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+
+def install(folder: Path, *needed: str) -> subprocess.CompletedProcess:
+    (folder / "pyproject.toml").write_text(f"[project]\ndependencies = {json.dumps(needed)}\n")
+    code = "import base, pathlib, sys\nfrom paper_utils import colab\ncolab.install(pathlib.Path(sys.argv[1]))\n"
+    code += "import importlib.metadata as m, addon\nprint('then', addon.version, m.version('base'), base.version)"
+    command = [folder / "venv" / "bin" / "python", "-c", code, folder]
+    return subprocess.run(command, env=offline(folder), capture_output=True, text=True)
+
+
+def test_what_is_there_stays_and_what_is_added_fits_it(small):
+    """The newest addon wants another base; what Colab has loaded must stay, so it is the older addon that comes."""
+    assert "could not add picky" in install(small, "base>=2", "picky>=1").stderr
+    first = install(small, "base>=2", "addon>=1")
+    assert first.returncode == 0, first.stderr
+    assert "Added: addon>=1" in first.stdout and first.stdout.endswith("then 1.0 1.0 1.0\n")
+    assert "left as it is: base 1.0 (>=2)." in first.stdout
+    assert "Added: nothing, all is there" in install(small, "base>=1", "addon>=1").stdout
+
+
+# ---- the cell
+
+
+def test_the_cell_is_the_same_everywhere():
+    cells = {bootstrap(path) for path in sources.notebooks()}
+    assert len(cells) == 1
+    assert f'"{address.current()}"' in cells.pop()
+
+
+def test_a_cell_that_also_acts_elsewhere_is_not_taken_for_it():
+    cell = bootstrap(sources.notebooks()[0])
+    assert sources.only_on_colab(cell)
+    for other in (
+        cell + "\nx = 1",
+        cell + "\nelse:\n    x = 1",
+        cell.replace(" in sys", " not in sys"),
+        "!ls\n" + cell,
+    ):
+        assert not sources.only_on_colab(other)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory) -> Path:
+    """A bare repository with the working tree as its only commit: what Colab would get once it is published."""
+    tree, bare = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("published") / "repo.git"
+    for name in git("ls-files", "-coz", "--exclude-standard", cwd=ROOT).split("\0"):
+        if name and (ROOT / name).exists():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tree / name)
+    git("init", "-q", cwd=tree)
+    git("add", "-A", cwd=tree)
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "all", cwd=tree)
+    git("clone", "-q", "--bare", str(tree), str(bare), cwd=tree)
+    return bare
+
+
+def on_colab(published: Path, stand_in: Path) -> dict[str, str]:
+    """An environment in which google.colab can be imported and git finds the address's repository on this disk."""
+    (stand_in / "google" / "colab").mkdir(parents=True)
+    (stand_in / "google" / "colab" / "__init__.py").write_text("")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PAPER_OUT", "PAPER_PROGRESS"))}
+    redirect = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.file://{published}.insteadOf"}
+    return kept | redirect | {"GIT_CONFIG_VALUE_0": address.current(), "PYTHONPATH": str(stand_in)}
+
+
+def test_the_cell_brings_the_package_and_every_released_weight(published, tmp_path):
+    content, env = tmp_path / "content", on_colab(published, tmp_path / "stand-in")
+    content.mkdir()
+    cell = bootstrap(sources.notebooks()[0])
+    then = "from paper_utils import files\nprint(files.ROOT)\n"
+    for times in (2, 1):  # twice in one session, then once more in another
+        code = "import google.colab\n" + times * (cell + "\n") + then
+        done = subprocess.run([sys.executable, "-c", code], cwd=content, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "Checked against the versions that Colab publishes of its runtime 2026.01" in done.stdout
+        assert done.stdout.splitlines()[-1] == str(content / "paper")
+    code = "".join(c.source for path in sources.notebooks() for c in sources.code_cells(sources.read(path)))
+    loaded = re.findall(r'"checkpoints" / "([\w.]+)"', code)
+    assert loaded and all((content / "paper" / "checkpoints" / name).exists() for name in loaded)
+
+
+# ---- by hand, with PAPER_COLAB=folder: whole notebooks
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Path:
+    """The Python of an environment with Colab's versions; whatever a notebook adds is taken away after it."""
+    if not os.environ.get("PAPER_COLAB"):
+        pytest.skip("takes minutes and a package index: set PAPER_COLAB to a folder for its environment")
+    folder = Path(os.environ["PAPER_COLAB"]).absolute() / "venv"
+    if not folder.exists():
+        lock = dict(re.findall(r"^(torch|torchvision)==(.+)$", (ROOT / "requirements.lock").read_text(), re.M))
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        stand_ins = lock | {"setuptools": "80.9.0"}
+        versions = [f"{name}=={stand_ins.get(name, version)}" for name, version in LISTED.items()]
+        pip = [folder / "bin" / "pip", "install", "-q", "--no-deps"]
+        subprocess.run([*pip, f"torch=={lock['torch']}"], check=True)
+        subprocess.run([*pip, *versions], check=True)
+    return folder / "bin" / "python"
+
+
+def freeze(python: Path) -> set[str]:
+    done = subprocess.run([python, "-m", "pip", "freeze"], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+@each
+def test_a_notebook_runs_from_its_first_cell_to_its_end(path, runtime, published, tmp_path):
+    content, before = tmp_path / "content", freeze(runtime)
+    content.mkdir()
+    assert not any(line.startswith(("jaxtyping", "transformer-lens", "nnsight")) for line in before)
+    env = on_colab(published, tmp_path / "stand-in") | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    km = AsyncKernelManager(transport="ipc", ip=str(tmp_path / "k"), connection_file=str(tmp_path / "c.json"))
+    command = [str(runtime), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (tmp_path / "stand-in" / "matched.py").write_text(MATCHED)
+    loaded = "--IPKernelApp.exec_lines=import numpy, google.colab, matched"
+    km._kernel_spec = KernelSpec(argv=[*command, loaded], display_name="Colab", language="python", env=env)
+    notebook = sources.read(path)
+    for cell in sources.code_cells(notebook):
+        cell.source = re.sub(r'^MODE = "full"', 'MODE = "quick"', cell.source)
+    try:
+        resources = {"metadata": {"path": str(content)}}
+        client = nbclient.NotebookClient(notebook, km=km, timeout=900, resources=resources)
+        client.owns_km = True  # so that the kernel ends with the run
+        client.execute()
+        added = freeze(runtime) - before
+        assert before <= freeze(runtime), "everything Colab has is there, at its version"
+    finally:
+        if extra := [line.split("==")[0] for line in freeze(runtime) - before]:
+            subprocess.run([runtime, "-m", "pip", "uninstall", "-qy", *extra], check=True)
+    print(path.stem, "added", sorted(added))
+    assert f"{path.stem} complete:" in "".join(sources.code_cells(notebook)[-1].outputs[-1].text)
+    assert (content / "paper" / "build" / "by-hand" / path.stem / "run.json").exists()
