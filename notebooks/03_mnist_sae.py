@@ -22,6 +22,10 @@
 # The notebook repeated here ("the seed" below) asks in its first line "What happens when we train SAEs on MLPs? With information?" It
 # trains the autoencoder and looks at one feature; the second question stays open there and is taken up below. Sparse autoencoders on
 # activations are due to Bricken et al. (2023) and Cunningham et al. (2023), [arXiv 2309.08600](https://arxiv.org/abs/2309.08600).
+#
+# **Among the five.** [05](05_toy_superposition.ipynb) shows how a network can hold more features than it has dimensions; this notebook is about the usual way to take such features
+# apart again, from the activations. [01](01_mnist_bilinear.ipynb) and [02](02_tinystories.ipynb) go the other way and read features off the weights, without data, and
+# [04](04_dihedral_fourier.ipynb) has a network whose features are known exactly. All five check what they read: by what is left when it is taken away, or by what chance would give.
 
 # %%
 # On Colab only: get the repository, and what Colab lacks. Nothing happens elsewhere.
@@ -42,7 +46,7 @@ if "google.colab" in sys.modules:
 # %% tags=["parameters"]
 MODE = "full"  # "quick" trains on fewer images for a few epochs
 SEED = 0
-FEATURE = None  # whose labels are shown: an index, or None for the third that fires on 1 % of the images or more
+FEATURE = -1  # whose labels are shown: an index, or -1 for the third that fires on 1 % of the images or more
 K = 30  # features per image of the top-k kind: the L0 that the published kind reaches, rounded
 DEVICE = "cpu"
 
@@ -161,7 +165,7 @@ results.save_figure(
 
 # %% [markdown]
 # **Figure `classifier_loss`.** Loss of every batch (light) and its mean over fifty batches (dark). The seed's own curve falls from 2.36 to
-# between 0.4 and 0.7.
+# between 0.4 and 0.7, as this one does; it is still falling at the end, which is what "far from converged" means.
 
 # %% [markdown]
 # ## The autoencoder, as published
@@ -398,7 +402,7 @@ assert torch.equal(by_loop, sae.label_counts(published, activations[:50], labels
 
 by_label = sae.label_counts(published, activations, labels)
 frequent = torch.where(counts >= len(labels) // 100, counts, 0)
-feature = sae.live_feature(frequent if FEATURE is None else counts, FEATURE)
+feature = sae.live_feature(frequent, None) if FEATURE < 0 else sae.live_feature(counts, FEATURE)
 shares = by_label[feature] / by_label[feature].sum()
 results.record("feature", feature)
 results.record("feature_top_label", shares.argmax().item())
@@ -640,7 +644,7 @@ results.findings(rows)
 # - Under this recipe L1 stops being a penalty on the number of features. Live directions grow through the whole training, activations shrink in return, and L0 rises.
 # - Information: every live feature that is at all informative fires for several digits. The best tell about a third of a bit of the more than three that the label holds.
 # - Replacing the activations by any of the three reconstructions changes the classifier's accuracy by fractions of a percentage point.
-# - The corrected kind keeps several times as many features alive and uses more of them per image; the top-k kind rebuilds best, with the published kind's L0 and fewer live features. At this epoch some published
+# - The corrected kind keeps several times as many features alive and uses more of them per image; the top-k kind rebuilds best, with the published kind's L0 and about as many live features. At this epoch some published
 #   features fire rarely; at the end of the full run all but a few of the live ones fire often.
 #
 # ## Where the seed differs

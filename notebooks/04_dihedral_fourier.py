@@ -21,6 +21,10 @@
 #
 # After Chughtai, Chan and Nanda (2023), [arXiv 2302.03025](https://arxiv.org/abs/2302.03025), whose notebook on the dihedral group is "the
 # seed" below. Its two loose ends, a validation it left as a TODO and a result it called weird, are taken up at the end.
+#
+# **Among the five.** [01](01_mnist_bilinear.ipynb) and [02](02_tinystories.ipynb) read features off weights where nobody knows what should be there; here the task has
+# an exact theory, and the features found can be held against it. That features are directions is what [05](05_toy_superposition.ipynb) and
+# [03](03_mnist_sae.ipynb) are about. All five check what they read: by what is left when it is taken away, or by what chance would give.
 
 # %%
 # On Colab only: get the repository, and what Colab lacks. Nothing happens elsewhere.
@@ -122,8 +126,8 @@ print(f"{group.names[60]} times {group.names[2]} is {group.names[table[60, 2]]}"
 # ## The real Fourier basis on Z₅₃
 #
 # Any function on the 53 exponents is a sum of a constant and of waves $\cos(2\pi k j/53)$, $\sin(2\pi k j/53)$ with frequency
-# $k = 1 \dots 26$. Scaled to unit norm these are 53 orthonormal rows. The [interactive page](../build/interactive/04_dihedral_fourier/fourier_basis.html)
-# steps through them with a slider.
+# $k = 1 \dots 26$. Scaled to unit norm these are 53 orthonormal rows. The interactive page that `make figures` writes to
+# `build/interactive/04_dihedral_fourier/fourier_basis.html` steps through them with a slider.
 
 # %%
 angle = 2 * math.pi * torch.outer(torch.arange(1, 27), torch.arange(53)).double() / 53

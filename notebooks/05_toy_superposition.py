@@ -21,8 +21,13 @@
 # digons, pentagons), and the MNIST features sit at its dense end.
 #
 # After a public replication notebook ("the seed" below) of Elhage and others (2022), *Toy Models of Superposition*,
-# [arXiv 2209.10652](https://arxiv.org/abs/2209.10652). Notebook 03 asks the opposite question, how to take features
-# apart that share directions.
+# [arXiv 2209.10652](https://arxiv.org/abs/2209.10652).
+#
+# **Among the five.** When features outnumber dimensions they must share directions: this notebook shows when and how.
+# [03](03_mnist_sae.ipynb) asks the opposite question, how to take them apart again.
+# [01](01_mnist_bilinear.ipynb) and [02](02_tinystories.ipynb) read features off weights,
+# [04](04_dihedral_fourier.ipynb) in a network whose task has an exact theory. All five check what they read: by what
+# is left when it is taken away, or by what chance would give.
 
 # %%
 # On Colab only: get the repository, and what Colab lacks. Nothing happens elsewhere.
@@ -246,7 +251,7 @@ results.save_figure(
 # (crosses): two seeds of one recipe. Middle: its cross entropy, as the mean of the epoch and in the last batch alone,
 # the only number the seed prints. Right: the autoencoder's error over all images, and its last batch beside the
 # seed's. The dotted line is the error when each feature is replaced by its mean, without any code at all: after 20
-# epochs the autoencoder has just passed it (0.1724 against 0.1785).
+# epochs the autoencoder has only just passed it.
 
 # %%
 results.record("accuracy", feature_history["accuracy"])
@@ -469,8 +474,8 @@ results.save_figure(
 
 # %% [markdown]
 # **Figure `second_experiment`.** Above, by rank of importance: the norm of the encoder's column falls with the rank,
-# as the seed found (correlation with importance 0.72); the decoder's bias rather falls too (0.26), and rises only in
-# the seed's reversed array (dotted); interference among encoder columns is near 0, among decoder rows it is not
+# as the seed found (correlation with importance about 0.7); the decoder's bias rather falls too (about 0.25), and
+# rises only in the seed's reversed array (dotted); interference among encoder columns is near 0, among decoder rows it is not
 # (logarithmic axis). Below: the product of both weights, all of it and only its largest 1 %, with one colour scale.
 # Important features, left, reach far more than the diagonal.
 
@@ -489,8 +494,8 @@ results.save_figure(fig, "top_corner", alt="The five most important features' co
 # %% [markdown]
 # **Figure `top_corner`.** The corner of the five most important features. Left as in the seed, with all but the
 # largest 1 % of the whole matrix set to 0; right everything. What the mask leaves looks like a diagonal with a few
-# neighbours. Unmasked, features 1, 2 and 5 rebuild each other as strongly as themselves, and work against feature 3:
-# they share one direction.
+# neighbours. Unmasked, some features rebuild each other about as strongly as themselves, because they share one
+# direction, and some work against each other (blue). Which of them do differs from run to run.
 
 # %%
 scaled = importance[-1][order]
@@ -872,20 +877,21 @@ results.findings(rows_found)
 #
 # - **The bias is drawn the wrong way round.** The seed sorts encoder, decoder and bias by importance and then
 #   reverses the bias alone. Its "larger b as importance is reduced" is the reversal: the correlation of bias and
-#   importance is positive in all six seeds (0.23 to 0.61).
+#   importance is positive in all six seeds (about 0.2 to 0.6).
 # - **The directions share an offset.** $\tanh(b_{enc})$ is in each of them; the importance-weighted mean direction
-#   has a cosine of 0.95 with it. Without it, the columns of seed 0 hold 0.478 of the importance near the best two
-#   rays, random angles 0.469; over six seeds 0.423 and 0.418. So the features gather only as much as the offset
-#   outweighs the columns, in 2 of 6 seeds to 0.8 or more near two rays.
+#   has a cosine above 0.9 with it. Without it the columns hold no more of the importance near the best two rays than
+#   random angles do: 0.42 of it in either case, over six seeds. So the features gather only as much as the offset
+#   outweighs the columns, in two or three of the six seeds to 0.8 or more near two rays (another number of threads
+#   gives another count).
 # - **The order of events is not the seed's.** "In the middle random, then gradually into 2 dim": here, in seed 0, all
-#   importance starts within two rays and 0.589 of it is left there after epoch 20.
-# - **The features are not dense.** "Sparsity = 0" is not set by anything: a feature is 0 on 44.5 % of the images on
+#   importance starts within two rays and about 0.6 of it is left there after epoch 20.
+# - **The features are not dense.** "Sparsity = 0" is not set by anything: a feature is 0 on 44 % of the images on
 #   average, between 10 % and always (one feature never fires).
 # - **"Cos sim: around 0" is about lengths.** The quantity is a sum of squared inner products, and the encoder's
-#   columns are short; the mean squared cosine between them is 0.502, and 1/2 is what random directions in a plane
-#   give. For the decoder, whose values the seed computes and does not draw, the mean is 10.7.
-# - **Twenty epochs at $10^{-4}$ stop early.** The error after epoch 20 is 3.4 % below that of replacing each feature
-#   by its mean. Elhage's model on such features explains 37 % of their variance with as many dimensions.
+#   columns are short; the mean squared cosine between them is about 1/2, which is what random directions in a
+#   plane give. For the decoder, whose values the seed computes and does not draw, the mean is above 10.
+# - **Twenty epochs at $10^{-4}$ stop early.** The error after epoch 20 is about 3 % below that of replacing each
+#   feature by its mean. Elhage's model on such features explains 37 % of their variance with as many dimensions.
 # - The division by the sum of importances cancels in the scaling to 0..1; and with equal importances or a sum of 0 or
 #   below the seed divides by zero or turns the order round. Both are guarded here, as are directions of length 0.
 #
@@ -896,9 +902,9 @@ results.findings(rows_found)
 # right angle in 6 of 6. Twenty features in five dimensions go from 1.00 to 5.97 features per dimension (equal
 # importance) and to 2.93 ($0.7^i$).
 #
-# The MNIST features have 1.13 features per dimension, where synthetic ones of the sparsity measured have 1.19, and
-# shuffled ones 1.10: by that number they resemble synthetic features of sparsity 0.38. But no single feature is
-# longer than 0.5 in any of the five models. What the plane holds of them is not two features, but what many features
+# The MNIST features have 1.1 features per dimension, as they have when shuffled, where synthetic ones of the sparsity
+# measured have 1.2: by that number they resemble synthetic features of sparsity 0.38. But no single feature is longer
+# than 0.5 in any of the five models. What the plane holds of them is not two features, but what many features
 # have in common: it explains 37 % of the variance, and 4.7 % once each feature is shuffled by itself. That is what
 # principal components do with dense, correlated data. Superposition in the sense of Elhage and others, single
 # features that share directions because they rarely meet, needs sparser features than these.

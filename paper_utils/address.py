@@ -12,7 +12,6 @@ from pathlib import Path
 
 from paper_utils.files import ROOT, replacing
 
-PLACEHOLDER = "https://github.com/OWNER/REPO"
 # GitHub only, since Colab opens notebooks from there.
 FORM = re.compile(r"https://github\.com/([A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]*[A-Za-z0-9_-])")
 # Executed notebooks under build/ too, or `make notebooks` would take them for runs of other code; pyproject.toml last,

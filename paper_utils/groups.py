@@ -19,11 +19,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 from paper_utils import training
 from paper_utils.files import ROOT, replacing
+
+try:
+    from transformer_lens import HookedRootModule
+except ImportError:  # TransformerLens 3, the newest that fits the transformers on Colab
+    from transformer_lens.hook_points import HookedRootModule
 
 
 class CyclicGroup:

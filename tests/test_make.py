@@ -3,6 +3,7 @@
 import json
 import re
 
+import nbformat
 import pytest
 
 from paper_utils import sources
@@ -63,6 +64,9 @@ def test_one_file_is_a_notebook_and_takes_a_parameter(make):
     done = make("quick", "NB=98")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (make.root / "build" / "quick" / "98_own" / "line.png").exists()
+    executed = nbformat.read(make.root / "build" / "executed" / "quick" / "98_own.ipynb", 4)
+    picture = next(o for o in sources.code_cells(executed)[-1].outputs if "image/png" in o.get("data", {}))
+    assert picture.metadata == {"image/png": {"alt": "a line that rises"}}
     done = make("figures", "NB=98", 'TOKEN=it\'s "two" $$words')
     assert done.returncode == 0, done.stdout + done.stderr
     numbers = json.loads((make.root / "build" / "variants" / "numbers.json").read_text())

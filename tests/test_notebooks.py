@@ -1,6 +1,5 @@
 """The committed notebooks: each .py beside an executed .ipynb of the same content, in the form that DESIGN fixes."""
 
-import ast
 import base64
 import re
 
@@ -92,8 +91,20 @@ def declared_names(path) -> list[str]:
 
 @each
 def test_nothing_happens_outside_colab(path):
-    """The bootstrap cell does all its work below one condition."""
-    cell = next(c for c in sources.code_cells(sources.read(path)) if "google.colab" in c.source)
-    body = ast.parse(cell.source).body
-    assert [type(node) for node in body] == [ast.Import, ast.If]
-    assert ast.unparse(body[1].test) == "'google.colab' in sys.modules"
+    """The bootstrap cell, the first one, does all its work below one condition; no other cell speaks of Colab."""
+    first, *others = sources.code_cells(sources.read(path))
+    assert sources.only_on_colab(first.source)
+    assert not [c.source for c in others if "google.colab" in c.source]
+
+
+@each
+def test_the_head_says_where_the_notebook_stands_among_the_others(path):
+    linked = set(re.findall(r"\]\((\w+)\.ipynb\)", sources.read(path).cells[0].source))
+    assert linked >= {other.stem for other in SOURCES} - {path.stem}
+
+
+@each
+def test_every_parameter_can_be_given_on_the_command_line(path):
+    """None as a default would have no type to hold a given value against."""
+    known = sources.parameters(sources.read(path))
+    assert sources.parse_parameters({name: str(value) for name, value in known.items()}, known) == known
