@@ -36,17 +36,6 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
 
-def only_on_colab(source: str) -> bool:
-    """Whether a cell does all its work below `if "google.colab" in sys.modules:`, and so nothing here."""
-    try:
-        body = ast.parse(source).body if "google.colab" in source else []
-    except SyntaxError:  # shell lines and magics
-        return False
-    if [type(node) for node in body] != [ast.Import, ast.If] or body[1].orelse:
-        return False
-    return ast.unparse(body[0]) == "import sys" and ast.unparse(body[1].test) == "'google.colab' in sys.modules"
-
-
 def parameters(notebook: NotebookNode) -> dict[str, object]:
     """The names and literal values of the one cell tagged "parameters".
 
@@ -87,6 +76,17 @@ def parse_parameters(given: Mapping[str, str], known: Mapping[str, object]) -> d
             raise ValueError(f"parameter {name} is a {type(default).__name__} ({default!r} by default), got {text!r}")
         values[name] = value
     return values
+
+
+def only_on_colab(source: str) -> bool:
+    """Whether a cell does all its work below `if "google.colab" in sys.modules:`, and so nothing here."""
+    try:
+        body = ast.parse(source).body if "google.colab" in source else []
+    except SyntaxError:  # shell lines and magics
+        return False
+    if [type(node) for node in body] != [ast.Import, ast.If] or body[1].orelse:
+        return False
+    return ast.unparse(body[0]) == "import sys" and ast.unparse(body[1].test) == "'google.colab' in sys.modules"
 
 
 def modules_reached(notebook: NotebookNode, root: Path = ROOT) -> list[Path]:
