@@ -11,7 +11,7 @@ GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(n
 # See paper_utils/runner.py: threads that wait should soon let others run.
 export GOMP_SPINCOUNT ?= 100000
 
-.PHONY: help figures quick why test verify lint notebooks address train-dihedral bench clean
+.PHONY: help figures quick why test verify lint notebooks train-dihedral bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | expand -t 20
@@ -38,6 +38,7 @@ lint: $(ENV) ## ruff
 notebooks: $(ENV) ## write the committed notebooks/*.ipynb from the last full run
 	@$(RUN) notebooks
 
+.PHONY: address
 address: $(ENV) ## put the repository's public address everywhere (URL=https://github.com/me/repository)
 	@$(BIN)/python -m paper_utils.address "$$URL"
 

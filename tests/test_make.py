@@ -36,8 +36,8 @@ def test_make_alone_lists_every_target_on_a_line_of_its_own(make):
     assert done.returncode == 0, done.stderr
     rows = [re.fullmatch(r"([a-z-]+) +(\S.*)", line) for line in done.stdout.splitlines()]
     assert all(rows) and max(map(len, done.stdout.splitlines())) <= 160
-    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
-    assert [row[1] for row in rows] == phony
+    phony = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    assert sorted(row[1] for row in rows) == sorted(" ".join(phony).split())
 
 
 @pytest.mark.parametrize(

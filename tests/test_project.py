@@ -76,8 +76,9 @@ def test_rooms_import_one_way():
         assert found <= allowed, f"{path.stem} imports {found - allowed}"
 
 
-def test_the_runner_and_the_claims_need_no_torch():
-    code = "import sys, paper_utils.runner, paper_utils.claims; sys.exit('torch' in sys.modules)"
+def test_what_runs_no_notebook_needs_no_torch():
+    modules = "paper_utils.runner, paper_utils.claims, paper_utils.colab, paper_utils.address"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
