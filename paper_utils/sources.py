@@ -4,12 +4,31 @@ import ast
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import wraps
 from pathlib import Path
+from threading import RLock
 
 import jupytext
 from nbformat import NotebookNode
 
 from paper_utils.files import ROOT
+
+_parsing = RLock()
+
+
+def _one_at_a_time(function):
+    """CPython 3.11 cannot be trusted to parse in two threads at once, as `make -j2` does.
+
+    Where garbage is collected inside `ast.parse`, the other thread comes in, and one of the two ends in "SystemError:
+    AST constructor recursion depth mismatch" (met with 3.11.7).
+    """
+
+    @wraps(function)
+    def alone(*args, **kwargs):
+        with _parsing:
+            return function(*args, **kwargs)
+
+    return alone
 
 
 def notebooks(root: Path = ROOT, pattern: str = "") -> list[Path]:
@@ -21,6 +40,7 @@ def notebooks(root: Path = ROOT, pattern: str = "") -> list[Path]:
     return picked
 
 
+@_one_at_a_time
 def read(path: Path) -> NotebookNode:
     """The notebook that a jupytext percent script stands for, with ids that do not change from run to run."""
     notebook = jupytext.read(path)
@@ -46,7 +66,7 @@ def parameters(notebook: NotebookNode) -> dict[str, object]:
     if len(tagged) != 1:
         raise ValueError(f"a notebook has exactly one cell tagged 'parameters', found {len(tagged)}")
     values = {}
-    for node in ast.parse(tagged[0].source).body:
+    for node in _one_at_a_time(ast.parse)(tagged[0].source).body:
         try:
             values[node.targets[0].id] = ast.literal_eval(node.value)
         except (AttributeError, ValueError) as error:
@@ -78,6 +98,7 @@ def parse_parameters(given: Mapping[str, str], known: Mapping[str, object]) -> d
     return values
 
 
+@_one_at_a_time
 def only_on_colab(source: str) -> bool:
     """Whether a cell does all its work below `if "google.colab" in sys.modules:`, and so nothing here."""
     try:
@@ -103,6 +124,7 @@ def modules_reached(notebook: NotebookNode, root: Path = ROOT) -> list[Path]:
     return sorted(package / f"{name}.py" for name in seen)
 
 
+@_one_at_a_time
 def imported_modules(source: str) -> set[str]:
     # A cell may hold shell lines and magics, which are no Python.
     lines = [line for line in source.splitlines() if not line.lstrip().startswith(("!", "%"))]
