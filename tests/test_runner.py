@@ -8,65 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from throwaway import SAVE, notebook, run
 
 from paper_utils import publishing, runner, sources
-
-HEADER = """# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
-# %% [markdown]
-# # A throw-away notebook
-
-# %% tags=["parameters"]
-MODE = "full"
-SEED = 0
-TOKEN = "swim"
-SCALE = 1.0
-
-# %%
-import matplotlib.pyplot as plt
-from paper_utils import results
-results.begin("{name}", mode=MODE, seed=SEED, source={source}, files={files}, figures=["curve"], numbers=["x"])
-"""
-MIDDLE = """
-# %% [markdown]
-# ## The middle
-
-# %%
-{middle}
-"""
-END = """
-# %%
-fig, ax = plt.subplots(figsize=(2, 1))
-ax.plot([0, SCALE])
-{save}
-results.record("x", SCALE)
-
-# %%
-results.finish()
-"""
-SAVE = 'results.save_figure(fig, "curve", alt="a line that rises")'
-
-
-def notebook(
-    root: Path, name: str = "01_try", middle: str = "pass", save: str = SAVE, source='"exact"', files="{}"
-) -> Path:
-    path = root / "notebooks" / f"{name}.py"
-    text = HEADER.format(name=name, source=source, files=files) + MIDDLE.format(middle=middle) + END.format(save=save)
-    path.write_text(text)
-    return path
-
-
-def run(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess:
-    """The command as the Makefile gives it, in a checkout of its own."""
-    environment = os.environ | {"PYTHONPATH": str(root), "PAPER_DATA": str(root / "data"), "OMP_NUM_THREADS": "1"} | env
-    command = [sys.executable, "-m", "paper_utils.runner", *words]
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
