@@ -6,8 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -54,7 +53,8 @@ def stamp_path(name: str, out: Path, root: Path = ROOT) -> Path:
 def publish(account: dict, staging: Path, out: Path, entry: Mapping[str, object]) -> None:
     """Bring a complete run's figures to `out`/<notebook>/, with its numbers and its manifest entry: all or nothing.
 
-    All is written beside its place first, where a full disk can still be met; then renames put it there.
+    All is written beside its place first, where a full disk can still be met; then renames put it there. The manifest's
+    is the one that counts: what breaks off before it is undone, what breaks off after it is done, by `recover`.
 
     Raises:
         OSError: it could not be written; the old figures and accounts stand as they did.
@@ -63,15 +63,17 @@ def publish(account: dict, staging: Path, out: Path, entry: Mapping[str, object]
     new, old, target = out / f".{name}.new", out / f".{name}.old", out / name
     with _publishing:
         try:
-            shutil.rmtree(new, ignore_errors=True)
             new.mkdir(parents=True)
             for file in outputs(account):
                 shutil.copyfile(staging / file, new / file)
-            # Last, so that the manifest never speaks of numbers and figures that are not there yet.
-            with _merged(out / "manifest.json", name, entry), _merged(out / "numbers.json", name, account["numbers"]):
-                if target.exists():
-                    target.rename(old)
-                new.rename(target)
+            (out / ".manifest.json.new").write_text(_merged(out / "manifest.json", name, entry), encoding="utf-8")
+            numbers = _merged(out / "numbers.json", name, account["numbers"])
+            (out / ".numbers.json.new").write_text(numbers, encoding="utf-8")
+            if target.exists():
+                target.rename(old)
+            new.rename(target)
+            (out / ".manifest.json.new").replace(out / "manifest.json")
+            (out / ".numbers.json.new").replace(out / "numbers.json")
         except BaseException:
             recover(out)
             raise
@@ -94,8 +96,10 @@ def update_captions(account: Mapping, out: Path, notebook: NotebookNode) -> bool
         now = manifest.describe(account, notebook)
         if entry["figures"] == now:
             return False
-        with _merged(out / "manifest.json", account["notebook"], {**entry, "figures": now}):
-            return True
+        with replacing(out / "manifest.json") as beside:
+            text = _merged(out / "manifest.json", account["notebook"], {**entry, "figures": now})
+            beside.write_text(text, encoding="utf-8")
+        return True
 
 
 def prepare(out: Path) -> None:
@@ -114,8 +118,13 @@ def prepare(out: Path) -> None:
 
 
 def recover(out: Path) -> None:
-    """Undo what a run left that failed, or was killed, while it published: what the manifest lists wins."""
+    """Tidy up after a run that failed or was killed while it published: all old, or all new, as the manifest has it."""
+    manifest_new, numbers_new = out / ".manifest.json.new", out / ".numbers.json.new"
     with _publishing:
+        if numbers_new.exists() and not manifest_new.exists():
+            numbers_new.replace(out / "numbers.json")
+        numbers_new.unlink(missing_ok=True)
+        manifest_new.unlink(missing_ok=True)
         for old in out.glob(".*.old"):
             target = out / old.name[1 : -len(".old")]
             if _as_listed(target, out / "manifest.json"):
@@ -125,8 +134,6 @@ def recover(out: Path) -> None:
                 old.rename(target)
         for new in out.glob(".*.new"):
             shutil.rmtree(new)
-        for beside in [*out.glob(".manifest.json.*"), *out.glob(".numbers.json.*")]:
-            beside.unlink()
 
 
 def _as_listed(folder: Path, accounts: Path) -> bool:
@@ -134,15 +141,11 @@ def _as_listed(folder: Path, accounts: Path) -> bool:
     return bool(listed) and all(digest(folder / file) == expected for file, expected in listed.items())
 
 
-@contextmanager
-def _merged(path: Path, name: str, entry: object) -> Iterator[None]:
-    """Write an account with this notebook's entry made anew beside it; in its place once the block is over."""
+def _merged(path: Path, name: str, entry: object) -> str:
     merged = read_json(path) if path.exists() else {}
     # A notebook that is no longer there leaves nothing behind.
     merged = {k: v for k, v in merged.items() if (ROOT / "notebooks" / f"{k}.py").exists()} | {name: entry}
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(merged, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        yield
+    return json.dumps(merged, indent=1, sort_keys=True) + "\n"
 
 
 def place(account: dict, changed: bool) -> Path:
