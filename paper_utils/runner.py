@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -45,7 +44,7 @@ from paper_utils.publishing import (
 from paper_utils.sources import code_cells, fingerprint, notebooks, parameters, parse_parameters, read
 
 # Runs in the kernel before the first cell: IPython itself lets a failing shell line pass.
-STRICT_SHELL = "from paper_utils.runner import strict_shell; strict_shell(get_ipython()); del strict_shell"
+STRICT_SHELL = "from paper_utils.shell import strict_shell; strict_shell(get_ipython()); del strict_shell"
 
 
 @dataclass
@@ -62,22 +61,6 @@ class Outcome:
     @property
     def ok(self) -> bool:
         return self.verdict in ("complete", "up to date")
-
-
-def strict_shell(shell) -> None:
-    """Make `!command` and `!!command` raise when the command fails."""
-
-    def system(command: str) -> None:
-        command = shell.var_expand(command, depth=1)
-        done = subprocess.run(command, shell=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        print(done.stdout, end="")
-        if done.returncode:
-            raise subprocess.CalledProcessError(done.returncode, command)
-
-    shell.system = system
-    shell.getoutput = lambda command, split=True, depth=0: subprocess.run(
-        shell.var_expand(command, depth=depth + 1), shell=True, text=True, check=True, capture_output=True
-    ).stdout.splitlines()
 
 
 class Engine(NBClientEngine):
@@ -271,7 +254,8 @@ class Progress:
                 os.kill(km.provisioner.process.pid, signal.SIGKILL)
 
     def say(self, line: str) -> None:
-        print(("\r\x1b[K" if sys.stdout.isatty() else "") + line, flush=True)
+        # One write: two notebooks that end together would mix their lines.
+        print(("\r\x1b[K" if sys.stdout.isatty() else "") + f"{line}\n", end="", flush=True)
 
     def _go_on(self) -> None:
         # A kernel that was just starting when Ctrl-C came has no process to kill yet: it stops at its first cell.

@@ -68,6 +68,7 @@ def test_the_lock_names_versions_only():
 def test_rooms_import_one_way():
     """Ground floor imports no sibling but files; subject rooms import training at most; nobody imports the runner."""
     ground = {"data": {"files"}, "plotting": set(), "results": {"files"}, "training": {"files"}, "files": set()}
+    ground["shell"] = set()
     ground |= {"sources": {"files"}, "manifest": {"files", "sources"}, "claims": {"files", "manifest"}}
     ground |= {"publishing": {"files", "manifest", "sources"}}
     ground |= {"runner": {"claims", "files", "manifest", "publishing", "sources"}}
