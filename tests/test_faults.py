@@ -278,6 +278,14 @@ def runs(pid: int) -> bool:
         return False
 
 
+def ends(pid: int) -> bool:
+    for _ in range(300):
+        if not runs(pid):
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def test_ctrl_c(root):
     old, hold = snapshot(root / "figures"), root / "hold"
     process = start(root, "figures", HOLD=str(hold))
@@ -285,12 +293,26 @@ def test_ctrl_c(root):
     os.killpg(process.pid, signal.SIGINT)
     done = end(process)
     assert done.returncode == 130 and "interrupted: nothing half-written" in done.stdout, done
-    assert "Traceback" not in done.stderr
-    for _ in range(100):
-        if not runs(kernel):
-            break
-        time.sleep(0.1)
-    assert not runs(kernel) and snapshot(root / "figures") == old
+    assert "Traceback" not in done.stderr and ends(kernel) and snapshot(root / "figures") == old
+    recovers(root, old)
+
+
+def test_ctrl_c_while_the_kernel_still_starts(root):
+    old = snapshot(root / "figures")
+    process = start(root, "figures", HOLD=str(root / "hold"))
+    assert process.stdout.readline() == "[1/1] 01_try\n"
+    os.killpg(process.pid, signal.SIGINT)
+    done = end(process)  # would wait in its cell for ever, had the notebook gone on
+    assert done.returncode == 130 and not (root / "hold").exists() and snapshot(root / "figures") == old
+
+
+def test_a_run_killed_outright(root):
+    old, hold = snapshot(root / "figures"), root / "hold"
+    process = start(root, "figures", HOLD=str(hold))
+    kernel = held(hold, process)
+    process.kill()
+    end(process)
+    assert ends(kernel) and snapshot(root / "figures") == old
     recovers(root, old)
 
 
