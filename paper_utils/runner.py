@@ -148,10 +148,10 @@ def _plain(text: str) -> str:
 
 
 def execute(
-    path: Path, values: Mapping[str, object], staging: Path, threads: int, show: "Progress"
+    path: Path, notebook: NotebookNode, values: Mapping[str, object], staging: Path, threads: int, show: "Progress"
 ) -> tuple[NotebookNode, str]:
-    """Run one notebook in a kernel of its own; the executed notebook, and the verdict on it."""
-    name, notebook = path.stem, read(path)
+    """Run the notebook read from `path` in a kernel of its own; the executed one, and the verdict on it."""
+    name = path.stem
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     source, executed = staging / "source.ipynb", staging / f"{name}.ipynb"
@@ -301,17 +301,18 @@ def run_one(path: Path, values: Mapping[str, object], changed: bool, threads: in
         outcome.verdict = f"{name}: cannot write to {_relative(aim)}: {error}. It was not run"
         show.end(name, f"FAILED. {outcome.verdict}")
         return outcome
-    before = fingerprint(path, values)
-    given = {k: v for k, v in values.items() if v != parameters(read(path))[k]}
+    # As they are now: whoever edits the notebook while it runs has another one.
+    before, source = fingerprint(path, values), read(path)
+    given = {k: v for k, v in values.items() if v != parameters(source)[k]}
     kept = staging / f"{name}.ipynb"
     try:
-        notebook, outcome.verdict = execute(path, given, staging, threads, show)
+        notebook, outcome.verdict = execute(path, source, given, staging, threads, show)
         outcome.seconds, outcome.cells = time.monotonic() - started, len(code_cells(notebook))
         if outcome.ok:
             account = outcome.account = read_account(staging) | {"cells": manifest.written_by(notebook)}
             outcome.published = out = place(account, changed)
             prepare(out)
-            publish(account, staging, out, manifest.entry(account, read(path), values, before))
+            publish(account, staging, out, manifest.entry(account, source, values, before))
             kept = ROOT / "build" / "executed" / out.name / f"{name}.ipynb"
             with replacing(kept) as beside:
                 nbformat.write(notebook, beside)

@@ -331,6 +331,17 @@ def test_two_runs_at_once(root):
     assert manifest.problems(root) == []
 
 
+def test_a_notebook_edited_while_it_runs_is_run_again(root):
+    hold, path = root / "hold", root / "notebooks" / "01_try.py"
+    process = start(root, "figures", HOLD=str(hold))
+    held(hold, process)
+    change(path, "# ## The middle", "# ## The middle\n\n# %%\nnew = 1")
+    hold.unlink()
+    assert end(process).returncode == 0
+    assert run(root, "why").stdout == "01_try: would run: code changed\n"
+    assert manifest.problems(root)[0].startswith("the figures of 01_try are stale: code changed.")
+
+
 def test_twenty_quick_runs_of_two_notebooks_side_by_side(checkout):
     for name in ("01_left", "02_right"):
         notebook(checkout, name)
