@@ -28,7 +28,7 @@ why: $(ENV) ## what `make figures` would run, and because of what
 test: $(ENV) ## the tests
 	@$(BIN)/python -m pytest
 
-verify: $(ENV) ## hold figures/numbers.json against claims.yml
+verify: $(ENV) ## judge claims.yml by the recorded numbers, hold figures/ against its manifest, write the README's tables; no run
 	@$(BIN)/python -m paper_utils.claims
 
 lint: $(ENV) ## ruff

@@ -1,6 +1,7 @@
 """Where things lie, what a file's content hashes to, and how a file is written whole or not at all."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,3 +39,19 @@ def digest(path: Path, algorithm: str = "sha256") -> str | None:
             return hashlib.file_digest(file, algorithm).hexdigest()
     except OSError:
         return None
+
+
+def read_json(path: Path) -> dict:
+    """The mapping that a JSON file holds.
+
+    Raises:
+        ValueError: no valid JSON, or no mapping; names the file, and the line where it breaks off.
+        FileNotFoundError: no such file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path.name} is no valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} must hold a mapping, holds a {type(content).__name__}")
+    return content

@@ -2,98 +2,150 @@
 
 import hashlib
 import json
+import os
 import shutil
-import subprocess
+import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 
-from paper_utils import sources
-from paper_utils.files import ROOT, data_folder, digest, replacing
+from paper_utils import manifest, sources
+from paper_utils.files import ROOT, data_folder, digest, read_json, replacing
+
+# One notebook at a time is published: side by side they would read and write the same two accounts.
+_publishing = threading.RLock()
 
 
 def stale_because(path: Path, values: Mapping[str, object], out: Path, root: Path = ROOT) -> list[str]:
-    """The reasons to run a notebook again; empty where its figures are what a run would write."""
+    """The reasons to run a notebook again; empty where its figures in `out` are what a run would write."""
     stamp = stamp_path(path.stem, out, root)
     if not stamp.exists():
         return ["no run recorded here"]
     last = json.loads(stamp.read_text())
-    now = sources.fingerprint(path, values, root)
-    reasons = [
-        f"{name} changed"
-        for name in sorted(last["fingerprint"].keys() | now)
-        if last["fingerprint"].get(name) != now.get(name)
-    ]
-    if last["stand_in"]:
-        reasons.append("the last run had stand-in data")
+    reasons = sources.changed(last["fingerprint"], sources.fingerprint(path, values, root))
     for name, expected in last["files"].items():
-        if input_digest(name, "md5" if len(expected) == 32 else "sha256", root) != expected:
+        if sources.input_digest(name, expected, root) != expected:
             reasons.append(f"input file {name} changed")
+    if last["stand_in"]:
+        return [*reasons, "the last run had stand-in data"]
     reasons += [f"{n} is missing or altered" for n, expected in last["outputs"].items() if digest(out / n) != expected]
+    if _account_differs(path.stem, out.parent, last):
+        reasons.append("its numbers or its entry in manifest.json are missing or altered")
     return reasons
 
 
+def _account_differs(name: str, out: Path, last: Mapping) -> bool:
+    try:
+        entry, numbers = read_json(out / "manifest.json")[name], read_json(out / "numbers.json")[name]
+    except (OSError, ValueError, KeyError):
+        return True
+    return entry.get("fingerprint") != last["fingerprint"] or numbers != last["account"]["numbers"]
+
+
 def stamp_path(name: str, out: Path, root: Path = ROOT) -> Path:
-    return root / "build" / "stamps" / f"{name}-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}.json"
+    place = os.path.relpath(out, root)  # so that a checkout may be moved
+    return root / "build" / "stamps" / f"{name}-{hashlib.sha256(place.encode()).hexdigest()[:8]}.json"
 
 
-def input_digest(name: str, algorithm: str, root: Path = ROOT) -> str | None:
-    """The digest of a file a run read: of the repository (checkpoints/...), else of the data folder."""
-    return digest((root if name.startswith("checkpoints/") else data_folder()) / name, algorithm)
+def publish(account: dict, staging: Path, out: Path, entry: Mapping[str, object]) -> None:
+    """Bring a complete run's figures to `out`/<notebook>/, with its numbers and its manifest entry: all or nothing.
 
+    All is written beside its place first, where a full disk can still be met; then renames put it there. The manifest's
+    is the one that counts: what breaks off before it is undone, what breaks off after it is done, by `recover`.
 
-def publish(account: dict, staging: Path, out: Path, values: Mapping[str, object]) -> None:
-    """Bring a complete run's figures to `out`/<notebook>/ by two renames, then its numbers and manifest entry."""
+    Raises:
+        OSError: it could not be written; the old figures and accounts stand as they did.
+    """
     name = account["notebook"]
     new, old, target = out / f".{name}.new", out / f".{name}.old", out / name
-    recover(out)
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    outputs = {f: d for entry in account["figures"].values() for f, d in entry["files"].items()}
-    for file in outputs:
-        shutil.copyfile(staging / file, new / file)
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-    _merge(out / "numbers.json", name, account["numbers"])
-    shared = {k: account[k] for k in ("mode", "seeds", "source", "files", "environment", "seconds", "peak_mb")}
-    shared |= {"parameters": dict(values), **_commit(), "lock": digest(ROOT / "requirements.lock")}
-    _merge(out / "manifest.json", name, {**shared, "figures": account["figures"]})
-    if account["pages"]:
-        pages = out / name / "pages" if out != ROOT / "figures" else ROOT / "build" / "interactive" / name
-        shutil.rmtree(pages, ignore_errors=True)
-        shutil.copytree(staging / "pages", pages)
+    with _publishing:
+        try:
+            new.mkdir(parents=True)
+            for file in outputs(account):
+                shutil.copyfile(staging / file, new / file)
+            (out / ".manifest.json.new").write_text(_merged(out / "manifest.json", name, entry), encoding="utf-8")
+            numbers = _merged(out / "numbers.json", name, account["numbers"])
+            (out / ".numbers.json.new").write_text(numbers, encoding="utf-8")
+            if target.exists():
+                target.rename(old)
+            new.rename(target)
+            (out / ".manifest.json.new").replace(out / "manifest.json")
+            (out / ".numbers.json.new").replace(out / "numbers.json")
+        except BaseException:
+            recover(out)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+        if account["pages"]:
+            pages = out / name / "pages" if out != ROOT / "figures" else ROOT / "build" / "interactive" / name
+            shutil.rmtree(pages, ignore_errors=True)
+            shutil.copytree(staging / "pages", pages)
+
+
+def outputs(account: Mapping) -> dict[str, str]:
+    """The figure files of a run and their digests."""
+    return {file: sha for figure in account["figures"].values() for file, sha in figure["files"].items()}
+
+
+def update_captions(account: Mapping, out: Path, notebook: NotebookNode) -> bool:
+    """Bring captions that changed without any code changing into the manifest; whether there were any."""
+    with _publishing:
+        entry = read_json(out / "manifest.json")[account["notebook"]]
+        now = manifest.describe(account, notebook)
+        if entry["figures"] == now:
+            return False
+        with replacing(out / "manifest.json") as beside:
+            text = _merged(out / "manifest.json", account["notebook"], {**entry, "figures": now})
+            beside.write_text(text, encoding="utf-8")
+        return True
+
+
+def prepare(out: Path) -> None:
+    """See before a run, not after it, that its figures can be brought to `out`; tidy up after one that was killed.
+
+    Raises:
+        OSError: nothing can be written there.
+        ValueError: an account there is damaged.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+        recover(out)
+    for account in (out / "manifest.json", out / "numbers.json"):
+        if account.exists():
+            read_json(account)
 
 
 def recover(out: Path) -> None:
-    """Undo what a run left behind that was killed between its two renames."""
-    for old in out.glob(".*.old"):
-        target = out / old.name[1 : -len(".old")]
-        if target.exists():
-            shutil.rmtree(old)
-        else:
-            old.rename(target)
+    """Tidy up after a run that failed or was killed while it published: all old, or all new, as the manifest has it."""
+    manifest_new, numbers_new = out / ".manifest.json.new", out / ".numbers.json.new"
+    with _publishing:
+        if numbers_new.exists() and not manifest_new.exists():
+            numbers_new.replace(out / "numbers.json")
+        numbers_new.unlink(missing_ok=True)
+        manifest_new.unlink(missing_ok=True)
+        for old in out.glob(".*.old"):
+            target = out / old.name[1 : -len(".old")]
+            if _as_listed(target, out / "manifest.json"):
+                shutil.rmtree(old)
+            else:
+                shutil.rmtree(target, ignore_errors=True)
+                old.rename(target)
+        for new in out.glob(".*.new"):
+            shutil.rmtree(new)
 
 
-def _merge(path: Path, name: str, entry: object) -> None:
-    merged = json.loads(path.read_text()) if path.exists() else {}
+def _as_listed(folder: Path, accounts: Path) -> bool:
+    listed = outputs(read_json(accounts).get(folder.name, {"figures": {}})) if accounts.exists() else {}
+    return bool(listed) and all(digest(folder / file) == expected for file, expected in listed.items())
+
+
+def _merged(path: Path, name: str, entry: object) -> str:
+    merged = read_json(path) if path.exists() else {}
     # A notebook that is no longer there leaves nothing behind.
     merged = {k: v for k, v in merged.items() if (ROOT / "notebooks" / f"{k}.py").exists()} | {name: entry}
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(merged, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _commit() -> dict[str, object]:
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-
-    # Generated files do not make a tree dirty: every run writes them.
-    dirty = git(
-        "status", "--porcelain", "--untracked-files=no", "--", ".", ":!figures", ":!notebooks/*.ipynb", ":!README.md"
-    )
-    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(dirty)}
+    return json.dumps(merged, indent=1, sort_keys=True) + "\n"
 
 
 def place(account: dict, changed: bool) -> Path:

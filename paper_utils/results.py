@@ -121,7 +121,7 @@ def save_figure(fig: Figure, name: str, *, alt: str, show: bool = True) -> None:
         # Below the figure, outside its canvas: it cannot hide anything there.
         fig.text(0.5, -0.01, run.stamp, ha="center", va="top", fontsize=8, color="#D55E00")
         bbox = "tight"
-    entry = {"alt": alt, "files": {}}
+    entry = {"alt": alt, "files": {}, "seconds": round(time.time() - run.started, 1)}
     for kind in kinds:
         buffer = io.BytesIO()
         # Without these two, ids and a date would make each SVG differ from the last.

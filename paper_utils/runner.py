@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -30,13 +29,22 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.log import logger as papermill_log
 
-from paper_utils import claims
+from paper_utils import claims, manifest, sources
 from paper_utils.files import ROOT, digest, replacing
-from paper_utils.publishing import place, publish, recover, refresh, stale_because, stamp_path
+from paper_utils.publishing import (
+    outputs,
+    place,
+    prepare,
+    publish,
+    refresh,
+    stale_because,
+    stamp_path,
+    update_captions,
+)
 from paper_utils.sources import code_cells, fingerprint, notebooks, parameters, parse_parameters, read
 
 # Runs in the kernel before the first cell: IPython itself lets a failing shell line pass.
-STRICT_SHELL = "from paper_utils.runner import strict_shell; strict_shell(get_ipython()); del strict_shell"
+STRICT_SHELL = "from paper_utils.shell import strict_shell; strict_shell(get_ipython()); del strict_shell"
 
 
 @dataclass
@@ -53,22 +61,6 @@ class Outcome:
     @property
     def ok(self) -> bool:
         return self.verdict in ("complete", "up to date")
-
-
-def strict_shell(shell) -> None:
-    """Make `!command` and `!!command` raise when the command fails."""
-
-    def system(command: str) -> None:
-        command = shell.var_expand(command, depth=1)
-        done = subprocess.run(command, shell=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        print(done.stdout, end="")
-        if done.returncode:
-            raise subprocess.CalledProcessError(done.returncode, command)
-
-    shell.system = system
-    shell.getoutput = lambda command, split=True, depth=0: subprocess.run(
-        shell.var_expand(command, depth=depth + 1), shell=True, text=True, check=True, capture_output=True
-    ).stdout.splitlines()
 
 
 class Engine(NBClientEngine):
@@ -101,19 +93,22 @@ class Engine(NBClientEngine):
 papermill_engines.register("paper", Engine)
 
 
-def judge(notebook: NotebookNode, name: str, staging: Path) -> str:
-    """The verdict on an executed notebook: "complete", or the first thing that shows it is not.
+def judge(notebook: NotebookNode, path: Path, staging: Path) -> str:
+    """The verdict on the executed notebook of `path`: "complete", or the first thing that shows it is not.
 
     Complete means: every code cell has a count, the counts are 1, 2, 3, ..., no output is an error, the last cell
-    printed the sentinel, and every figure that the account names was written by this run.
+    printed the sentinel, and every figure that the account names was written by this run, by a cell that says so.
     """
-    cells = code_cells(notebook)
+    name, cells = path.stem, code_cells(notebook)
     for index, cell in enumerate(cells):
         error = next((o for o in cell.outputs if o.output_type == "error"), None)
-        where = f"{name}, code cell {index + 1} of {len(cells)}{_heading(notebook, cell)}"
+        heading = sources.heading(notebook, notebook.cells.index(cell))
+        where = f"{name}, code cell {index + 1} of {len(cells)}" + (f", under {heading!r}" if heading else "")
         if error is not None:
-            lines = [line for line in _plain("\n".join(error.traceback)).splitlines() if line.strip()][-8:]
-            return "\n    ".join([f"{where}: {error.ename}: {error.evalue}"[:600], *lines])
+            text = _plain("\n".join(error.traceback))
+            lines = [line for line in text.splitlines() if line.strip()][-8:]
+            said = f"{where}{_line(path, cell, text)}: {error.ename}: {error.evalue}"
+            return "\n    ".join([said[:900], *lines])
         if cell.execution_count is None:
             return f"{where}: was never executed (the kernel ended, or a cell before it stopped the run)"
         if cell.execution_count != index + 1:
@@ -124,11 +119,22 @@ def judge(notebook: NotebookNode, name: str, staging: Path) -> str:
     printed = "".join(o.get("text", "") for o in cells[-1].outputs if o.output_type == "stream")
     if account["sentinel"] not in printed:
         return f"{name}: the last cell did not print {account['sentinel']!r}"
+    if untold := account["figures"].keys() - manifest.written_by(notebook):
+        return f"{name}: no cell's output says that it wrote {', '.join(sorted(untold))}"
     for figure, entry in account["figures"].items():
         for file, expected in entry["files"].items():
             if digest(staging / file) != expected:
                 return f"{name}: figure {figure}: {file} was not written by this run"
     return "complete"
+
+
+def _line(path: Path, cell: NotebookNode, traceback: str) -> str:
+    """Where in the .py the error came from, ", notebooks/01_try.py line 30"; empty where that cannot be told."""
+    here = [index for index, c in enumerate(read(path).cells) if c.source == cell.source]
+    raised = re.findall(r"Cell In\[\d+\], line (\d+)", traceback)
+    first = sources.first_line(path, here[0]) if len(here) == 1 and raised else None
+    # The first frame is the cell's own; a function of an earlier cell would come after it.
+    return f", notebooks/{path.name} line {first + int(raised[0]) - 1}" if first else ""
 
 
 def read_account(folder: Path) -> dict | None:
@@ -141,22 +147,11 @@ def _plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def _heading(notebook: NotebookNode, cell: NotebookNode) -> str:
-    headings = [
-        line
-        for c in notebook.cells[: notebook.cells.index(cell)]
-        if c.cell_type == "markdown"
-        for line in c.source.splitlines()
-        if line.startswith("#")
-    ]
-    return f", under {headings[-1].strip('# ')!r}" if headings else ""
-
-
 def execute(
-    path: Path, values: Mapping[str, object], staging: Path, threads: int, show: "Progress"
+    path: Path, notebook: NotebookNode, values: Mapping[str, object], staging: Path, threads: int, show: "Progress"
 ) -> tuple[NotebookNode, str]:
-    """Run one notebook in a kernel of its own; the executed notebook, and the verdict on it."""
-    name, notebook = path.stem, read(path)
+    """Run the notebook read from `path` in a kernel of its own; the executed one, and the verdict on it."""
+    name = path.stem
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     source, executed = staging / "source.ipynb", staging / f"{name}.ipynb"
@@ -192,17 +187,25 @@ def execute(
             pass  # judged below from the notebook, like everything else
         except Exception as error:
             failure = f"{name}: {type(error).__name__}: {error}"
-        started = any(c.execution_count for c in code_cells(nbformat.read(executed, 4))) if executed.exists() else False
+        done = _read_executed(executed)
+        started = done is not None and any(c.execution_count for c in code_cells(done))
         if started or not failure or show.interrupted or attempt == 2:
             break
         failure = ""
-    if not executed.exists():
-        return notebook, failure or f"{name}: papermill left no notebook"
-    done = nbformat.read(executed, 4)
-    verdict = judge(done, name, staging)
+    if done is None:
+        return notebook, failure or f"{name}: papermill left no notebook that can be read"
+    verdict = judge(done, path, staging)
     if failure and verdict != "complete":
         verdict = f"{verdict}\n    {failure}"
     return done, failure if verdict == "complete" and failure else verdict
+
+
+def _read_executed(path: Path) -> NotebookNode | None:
+    """The notebook as papermill left it; None where it left none, or half of one on a full disk."""
+    try:
+        return nbformat.read(path, 4)
+    except (OSError, ValueError):
+        return None
 
 
 class Progress:
@@ -225,12 +228,14 @@ class Progress:
         self._thread.join()
 
     def begin(self, name: str, staging: Path) -> None:
+        self._go_on()
         with self._lock:
             self._started += 1
             self._running[name] = (self._started, "starting", staging / "progress.log")
         self.say(f"[{self._running[name][0]}/{self.total}] {name}")
 
     def cell(self, name: str, index: int, total: int) -> None:
+        self._go_on()
         with self._lock:
             k, _, log = self._running[name]
             log.unlink(missing_ok=True)
@@ -241,8 +246,21 @@ class Progress:
             k, _, _ = self._running.pop(name)
         self.say(f"[{k}/{self.total}] {name}: {line}")
 
+    def stop(self) -> None:
+        """Let no further notebook and no further cell start, and kill the kernels that run."""
+        self.interrupted = True
+        for km in list(self.kernels):
+            if km.provisioner and km.provisioner.process:
+                os.kill(km.provisioner.process.pid, signal.SIGKILL)
+
     def say(self, line: str) -> None:
-        print(("\r\x1b[K" if sys.stdout.isatty() else "") + line, flush=True)
+        # One write: two notebooks that end together would mix their lines.
+        print(("\r\x1b[K" if sys.stdout.isatty() else "") + f"{line}\n", end="", flush=True)
+
+    def _go_on(self) -> None:
+        # A kernel that was just starting when Ctrl-C came has no process to kill yet: it stops at its first cell.
+        if self.interrupted:
+            raise InterruptedError("interrupted")
 
     def _watch(self) -> None:
         live = sys.stdout.isatty()
@@ -271,39 +289,44 @@ def run_one(path: Path, values: Mapping[str, object], changed: bool, threads: in
     aim = place({"mode": values["MODE"], "stamp": ""}, changed)
     outcome = Outcome(name, published=aim)
     show.begin(name, staging := ROOT / "build" / "staging" / name)
-    recover(aim)
-    reasons = stale_because(path, values, aim / name)
-    if not reasons:
-        outcome.verdict = "up to date"
-        outcome.account = json.loads(stamp_path(name, aim / name).read_text())["account"]
-        show.end(name, "up to date")
+    try:
+        if not stale_because(path, values, aim / name):
+            outcome.verdict = "up to date"
+            outcome.account = json.loads(stamp_path(name, aim / name).read_text())["account"]
+            renewed = update_captions(outcome.account, aim, read(path))
+            show.end(name, "up to date" + (", its captions brought into the manifest" if renewed else ""))
+            return outcome
+        prepare(aim)
+    except (OSError, ValueError) as error:
+        outcome.verdict = f"{name}: cannot write to {_relative(aim)}: {error}. It was not run"
+        show.end(name, f"FAILED. {outcome.verdict}")
         return outcome
-    before = fingerprint(path, values)
-    given = {k: v for k, v in values.items() if v != parameters(read(path))[k]}
-    notebook, outcome.verdict = execute(path, given, staging, threads, show)
-    outcome.seconds, outcome.cells = time.monotonic() - started, len(code_cells(notebook))
+    # As they are now: whoever edits the notebook while it runs has another one.
+    before, source = fingerprint(path, values), read(path)
+    given = {k: v for k, v in values.items() if v != parameters(source)[k]}
     kept = staging / f"{name}.ipynb"
-    if outcome.ok:
-        account = outcome.account = read_account(staging)
-        outcome.published = out = place(account, changed)
-        try:
-            publish(account, staging, out, values)
+    try:
+        notebook, outcome.verdict = execute(path, source, given, staging, threads, show)
+        outcome.seconds, outcome.cells = time.monotonic() - started, len(code_cells(notebook))
+        if outcome.ok:
+            account = outcome.account = read_account(staging) | {"cells": manifest.written_by(notebook)}
+            outcome.published = out = place(account, changed)
+            prepare(out)
+            publish(account, staging, out, manifest.entry(account, source, values, before))
             kept = ROOT / "build" / "executed" / out.name / f"{name}.ipynb"
             with replacing(kept) as beside:
                 nbformat.write(notebook, beside)
-            outputs = {f: d for entry in account["figures"].values() for f, d in entry["files"].items()}
             stamp = {
                 "fingerprint": before,
                 "stand_in": out.name == "stand-in",
                 "files": account["files"],
-                "outputs": outputs,
+                "outputs": outputs(account),
             }
             with replacing(stamp_path(name, aim / name)) as beside:
                 beside.write_text(json.dumps({**stamp, "account": account}))
-        except OSError as error:
-            outcome.verdict = (
-                f"{name}: cannot publish to {out}: {error}. The notebook itself ran: its figures are in {staging}"
-            )
+    except (OSError, ValueError) as error:
+        ran = f"The notebook itself ran: its figures are in {_relative(staging)}" if outcome.cells else "It did not run"
+        outcome.verdict = f"{name}: cannot write: {error}. {ran}"
     if outcome.ok:
         note = f" ({account['stamp']}: {_relative(out)})" if account["stamp"] else f" ({_relative(out / name)})"
         show.end(name, f"complete in {outcome.seconds:.0f} s, {len(account['figures'])} figures{note}")
@@ -316,14 +339,13 @@ def _relative(path: Path) -> str:
     return os.path.relpath(path, ROOT)
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
+def summary(outcomes: Sequence[Outcome], stated: list[claims.Claim]) -> str:
     """The closing table: notebook, cells, minutes, peak memory, figures, claims as stated, verdict."""
     rows = [("notebook", "cells", "minutes", "peak MB", "figures", "claims", "verdict")]
-    stated = claims.load(ROOT / "claims.yml") if (ROOT / "claims.yml").exists() else []
     for o in outcomes:
         judged = "-"
         if o.ok and o.published == ROOT / "figures":
-            off, total = claims.tally(stated, {o.name: o.account["numbers"]}, o.name)
+            off, total = claims.tally(stated, claims.read_numbers(ROOT / "figures"), o.name)
             judged = f"{total - len(off)}/{total}" + (f" (not: {', '.join(off)})" if off else "")
         verdict = o.verdict if o.ok else "FAILED"
         minutes = f"{o.seconds / 60:.1f}" if o.cells else "-"
@@ -373,6 +395,8 @@ def main(words: Sequence[str]) -> int:
     todo = []
     try:
         chosen = notebooks(pattern=pattern)
+        # Read before anything runs: a slip in it should not show after twenty minutes.
+        stated = claims.load(ROOT / "claims.yml") if (ROOT / "claims.yml").exists() else []
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -398,20 +422,18 @@ def main(words: Sequence[str]) -> int:
         if hasattr(os, "sched_getaffinity")
         else max(1, (os.cpu_count() or 1) // jobs)
     )
-    with only_one(ROOT / "build" / "lock"), Progress(len(todo)) as show, ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(run_one, path, values, changed, threads, show) for path, values, changed in todo]
-        try:
-            outcomes = [future.result() for future in futures]
-        except KeyboardInterrupt:
-            show.interrupted = True
-            for future in futures:
-                future.cancel()
-            for km in list(show.kernels):
-                if km.provisioner and km.provisioner.process:
-                    os.kill(km.provisioner.process.pid, signal.SIGKILL)
-            print("\ninterrupted: nothing half-written; the same command goes on where this one stopped")
-            return 130
-    print("\n" + summary(outcomes))
+    try:
+        with only_one(ROOT / "build" / "lock"), Progress(len(todo)) as show, ThreadPoolExecutor(jobs) as pool:
+            futures = [pool.submit(run_one, path, values, changed, threads, show) for path, values, changed in todo]
+            try:
+                outcomes = [future.result() for future in futures]
+            except KeyboardInterrupt:
+                show.stop()
+                raise
+    except KeyboardInterrupt:
+        print("\ninterrupted: nothing half-written; the same command goes on where this one stopped")
+        return 130
+    print("\n" + summary(outcomes, stated))
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 

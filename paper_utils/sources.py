@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import wraps
 from pathlib import Path
@@ -11,7 +12,7 @@ from threading import RLock
 import jupytext
 from nbformat import NotebookNode
 
-from paper_utils.files import ROOT
+from paper_utils.files import ROOT, data_folder, digest
 
 _parsing = RLock()
 
@@ -54,6 +55,32 @@ def read(path: Path) -> NotebookNode:
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     """The cells that must execute: code that is not only white space."""
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def heading(notebook: NotebookNode, index: int) -> str:
+    """The heading that the cell at `index` stands under; empty where there is none."""
+    prose = (cell.source for cell in notebook.cells[: index + 1] if cell.cell_type == "markdown")
+    headings = [line for text in prose for line in text.splitlines() if line.startswith("#")]
+    return headings[-1].strip("# ") if headings else ""
+
+
+def caption(notebook: NotebookNode, figure: str) -> str:
+    """The paragraph that the notebook heads **Figure `figure`.**, as one line without that head; empty where none does.
+
+    One caption may stand for a family, `maps_*`; of several that match, the longest name is the figure's own.
+    """
+    prose = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    heads = re.findall(r"\*\*Figure `([a-z0-9_*]+)`\.\*\*(.*?)(?=\n\s*\n|\Z)", prose, re.DOTALL)
+    found = {name: " ".join(text.split()) for name, text in heads}
+    fitting = [n for n in found if re.fullmatch(n.replace("*", ".*"), figure)]
+    return found[max(fitting, key=lambda n: (n == figure, len(n)))] if fitting else ""
+
+
+def first_line(path: Path, index: int) -> int | None:
+    """The line of the .py at which the cell at `index` begins; None where its cells cannot be told from its lines."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    starts = [number for number, line in enumerate(lines, 2) if re.match(r"# %%(\s|$)", line)]
+    return starts[index] if len(starts) == len(read(path).cells) else None
 
 
 def parameters(notebook: NotebookNode) -> dict[str, object]:
@@ -113,7 +140,7 @@ def only_on_colab(source: str) -> bool:
 def modules_reached(notebook: NotebookNode, root: Path = ROOT) -> list[Path]:
     """The files of paper_utils that the notebook's code imports, directly or through each other."""
     package = root / "paper_utils"
-    todo = imported_modules("\n".join(cell.source for cell in code_cells(notebook)))
+    todo = set().union(*(imported_modules(cell.source) for cell in code_cells(notebook)))
     seen: set[str] = set()
     while todo:
         name = todo.pop()
@@ -126,10 +153,15 @@ def modules_reached(notebook: NotebookNode, root: Path = ROOT) -> list[Path]:
 
 @_one_at_a_time
 def imported_modules(source: str) -> set[str]:
+    """The modules of paper_utils that a cell or a module imports; none where it is no Python."""
     # A cell may hold shell lines and magics, which are no Python.
     lines = [line for line in source.splitlines() if not line.lstrip().startswith(("!", "%"))]
     names = set()
-    for node in ast.walk(ast.parse("\n".join(lines))):
+    try:
+        tree = ast.parse("\n".join(lines))
+    except SyntaxError:  # is told, with its place, when the cell runs
+        return names
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             # Inside the package "from . import x" and "from .x import y" mean the same as with its name.
             module = ".".join(filter(None, ["paper_utils" if node.level else "", node.module]))
@@ -152,3 +184,14 @@ def fingerprint(path: Path, values: Mapping[str, object], root: Path = ROOT) -> 
     parts |= {f"module {m.stem}": m.read_text() for m in modules_reached(notebook, root)}
     parts |= {"parameters": json.dumps(dict(values), sort_keys=True), "lock": lock.read_text() if lock.exists() else ""}
     return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in parts.items()}
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The parts that differ between two fingerprints, in words."""
+    return [f"{part} changed" for part in sorted(before.keys() | now) if before.get(part) != now.get(part)]
+
+
+def input_digest(name: str, expected: str, root: Path = ROOT) -> str | None:
+    """The digest, of `expected`'s kind, of a file that a run read: checkpoints/... here, else of the data folder."""
+    folder = root if name.startswith("checkpoints/") else data_folder()
+    return digest(folder / name, "md5" if len(expected) == 32 else "sha256")

@@ -1,9 +1,15 @@
+import json
+import math
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
 
 from paper_utils import claims
+from paper_utils.files import ROOT
 
 GOOD = {
     "id": "a",
@@ -15,18 +21,93 @@ GOOD = {
     "kind": "tolerance",
     "source": "ours",
 }
+RANGE = {k: v for k, v in GOOD.items() if k not in ("expected", "tolerance")} | {"range": [0.9, 1]}
 
 
 def load(tmp_path, *entries):
     path = tmp_path / "claims.yml"
-    path.write_text(yaml.safe_dump(list(entries)))
+    path.write_text(yaml.safe_dump(list(entries), sort_keys=False))
     return claims.load(path)
+
+
+# ---- judged
 
 
 @pytest.mark.parametrize("value, expected", [(0.98, True), (0.971, True), (0.969, False), (0.9901, False)])
 def test_a_number_is_held_against_its_tolerance(tmp_path, value, expected):
     (claim,) = load(tmp_path, GOOD)
     assert claims.holds(claim, {"01_try": {"accuracy": value}}) is expected
+
+
+def test_a_range(tmp_path):
+    (claim,) = load(tmp_path, RANGE)
+    assert (claim.low, claim.high) == (0.9, 1)
+
+
+def test_what_a_number_must_be_is_shown_as_it_was_stated(tmp_path):
+    tight, bitwise = GOOD | {"expected": 5.066e-6, "tolerance": 5e-10}, GOOD | {"kind": "bitwise", "expected": 8}
+    del bitwise["tolerance"]
+    shown = [claim.bound for claim in load(tmp_path, tight, RANGE | {"id": "b"}, bitwise | {"id": "c"})]
+    assert shown == ["5.066e-06 ± 5e-10", "0.9 to 1", "8"]
+
+
+def test_a_claim_of_the_seed_that_is_not_met_is_kept_and_judged(tmp_path):
+    (claim,) = load(tmp_path, GOOD | {"met": False, "reason": "another initialisation", "source": "seed"})
+    assert claims.tally([claim], {"01_try": {"accuracy": 0.5}}, "01_try") == ([], 1)
+    assert claims.tally([claim], {"01_try": {"accuracy": 0.98}}, "01_try") == (["a"], 1)
+    printed, missed = claims.report([claim], {"01_try": {"accuracy": 0.5}})
+    assert missed == 0 and "not met, as stated" in printed and "a: another initialisation" in printed
+
+
+def test_an_unrecorded_number_is_named_and_does_not_turn_out(tmp_path):
+    (claim,) = load(tmp_path, GOOD)
+    with pytest.raises(KeyError, match=r"claims\.yml, line 4 \(claim a\): no number 'accuracy' of 01_try"):
+        claims.holds(claim, {"01_try": {}})
+    assert claims.tally([claim], {"01_try": {}}, "01_try") == (["a"], 1)
+
+
+ACCURACY = {"values": [0.9, 1.0, 0.95], "mean": 0.95, "sd": 0.05, "se": 0.03, "n": 3}
+
+
+@pytest.mark.parametrize(
+    "statistic, value", [("mean", 0.95), ("sd", 0.05), ("se", 0.03), ("min", 0.9), ("max", 1.0), ("n", 3)]
+)
+def test_a_statistical_claim_reads_the_repetition_over_seeds(tmp_path, statistic, value):
+    (tmp_path / "numbers.json").write_text('{"01_try": {"accuracy": 0.99}}')
+    (tmp_path / "seeds.json").write_text(json.dumps({"01_try": {"measures": {"accuracy": ACCURACY}}}))
+    entry = GOOD | {"kind": "statistical", "seeds": [0, 1, 2], "error_bar": "standard deviation", "file": "seeds.json"}
+    (claim,) = load(tmp_path, entry | {"key": f"accuracy.{statistic}", "expected": value, "tolerance": 0})
+    numbers = claims.read_numbers(tmp_path)
+    assert numbers["01_try"]["accuracy"] == 0.99 and claims.holds(claim, numbers)
+    numbers["01_try"][f"accuracy.{statistic}"] += 0.01
+    assert not claims.holds(claim, numbers)
+
+
+STATED = claims.load(ROOT / "claims.yml")
+NUMBERS = claims.read_numbers(ROOT / "figures")
+
+
+@pytest.mark.parametrize("claim", STATED, ids=lambda claim: claim.id)
+def test_a_perturbed_number_fails_exactly_its_claim(claim):
+    """For every claim of the paper: its number moved over the nearer end of its range, all others as recorded."""
+    value = NUMBERS[claim.notebook][claim.key]
+    if claim.met:
+        over, under = math.nextafter(claim.high, math.inf), math.nextafter(claim.low, -math.inf)
+        moved = over if abs(over - value) <= abs(under - value) else under
+    else:  # said not to be met: it fails as soon as the number does meet it
+        moved = claim.low if value < claim.low else claim.high
+    perturbed = NUMBERS | {claim.notebook: NUMBERS[claim.notebook] | {claim.key: moved}}
+    names = {c.notebook for c in STATED}
+    failing = lambda numbers: [i for name in names for i in claims.tally(STATED, numbers, name)[0]]  # noqa: E731
+    assert failing(NUMBERS) == []
+    # Where two claims read one number (ours, and the seed's that is not met), the other may rightly fail with it.
+    readers = [c.id for c in STATED if (c.notebook, c.key) == (claim.notebook, claim.key)]
+    assert claim.id in failing(perturbed) and set(failing(perturbed)) <= set(readers)
+    if len(readers) == 1:
+        assert failing(perturbed) == [claim.id]
+
+
+# ---- the README
 
 
 def test_the_readmes_tables_are_whole_and_made_anew(tmp_path):
@@ -37,65 +118,129 @@ def test_the_readmes_tables_are_whole_and_made_anew(tmp_path):
         readme += f"<!-- {marker}: written by make verify -->\nold\n<!-- end of {marker} -->\n"
     text = claims.write_readme(readme, stated, numbers, {"01_try": {"peak_mb": 1500}})
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [6] * 6 and "old" not in text
-    assert "0.98 | 0.9 | 1.5 GB" in rows[2] and "0.97 to 0.99 | 0.9 | [curve]" in rows[5]
+    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [6] * 3 + [7] * 3 and "old" not in text
+    assert "0.98 | 0.9 | 1.5 GB" in rows[2] and "0.98 ± 0.01 | tolerance | 0.9 | [curve]" in rows[5]
     assert claims.write_readme(text, stated, numbers, {"01_try": {"peak_mb": 1500}}) == text
     with pytest.raises(ValueError, match="markers"):
         claims.write_readme("no markers", stated, numbers, {"01_try": {"peak_mb": 1500}})
 
 
-def test_a_range(tmp_path):
-    entry = {k: v for k, v in GOOD.items() if k not in ("expected", "tolerance")} | {"range": [0.9, 1]}
-    (claim,) = load(tmp_path, entry)
-    assert (claim.low, claim.high) == (0.9, 1)
-
-
-def test_a_perturbed_number_fails_exactly_its_claim(tmp_path):
-    stated = load(tmp_path, GOOD, GOOD | {"id": "b", "key": "loss", "expected": 1.0})
-    numbers = {"01_try": {"accuracy": 0.98, "loss": 1.0}}
-    assert claims.tally(stated, numbers, "01_try") == ([], 2)
-    numbers["01_try"]["loss"] = 1.02
-    assert claims.tally(stated, numbers, "01_try") == (["b"], 2)
-
-
-def test_a_claim_of_the_seed_that_is_not_met_is_kept_and_judged(tmp_path):
-    (claim,) = load(tmp_path, GOOD | {"met": False, "reason": "another initialisation", "source": "seed"})
-    assert claims.tally([claim], {"01_try": {"accuracy": 0.5}}, "01_try") == ([], 1)
-    assert claims.tally([claim], {"01_try": {"accuracy": 0.98}}, "01_try") == (["a"], 1)
-
-
-def test_an_unrecorded_number_is_named(tmp_path):
-    (claim,) = load(tmp_path, GOOD)
-    with pytest.raises(KeyError, match="claim a: no number 'accuracy'"):
-        claims.holds(claim, {"01_try": {}})
+# ---- the schema: what is wrong is named with its file and line
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    "change, line, message",
     [
-        ({"kind": "certain"}, "kind must be one of"),
-        ({"surprise": 1}, "unknown surprise"),
-        ({"range": [0, 1]}, "either range"),
-        ({"kind": "statistical"}, "seeds and its error_bar"),
-        ({"met": False}, "reason"),
-        ({"expected": "high"}, "are numbers"),
-        ({"tolerance": -1.0}, "upside down"),
+        ({"kind": "certain"}, 7, "kind must be one of bitwise, tolerance, statistical, not 'certain'"),
+        ({"source": "rumour"}, 8, "source must be one of seed, published, ours, not 'rumour'"),
+        ({"surprise": 1}, 9, "unknown field surprise; known: id, sentence"),
+        ({"toleranz": 1}, 9, r"unknown field toleranz \(near: tolerance\)"),
+        ({"range": [0, 1]}, 9, "either range"),
+        ({"kind": "statistical"}, 7, "seeds and its error_bar"),
+        ({"kind": "bitwise"}, 7, "no tolerance"),
+        ({"met": False}, 9, "reason"),
+        ({"met": "no"}, 9, "met must be of type bool, is 'no'"),
+        ({"headline": True}, 9, "names the figure"),
+        ({"key": 3}, 4, "key must be of type str, is 3"),
+        ({"expected": "high"}, 5, "expected must be of type int or float, is 'high'"),
+        ({"expected": True}, 5, "expected must be of type int or float, is True"),
+        ({"tolerance": -1.0}, 5, "no range"),
+        ({"expected": math.nan}, 5, "no range"),
+        ({"key": "accuracy.mean"}, 4, "key of numbers.json is a plain name"),
+        ({"file": "seeds.json"}, 4, "MEASURE.STATISTIC"),
+        ({"file": "seeds.json", "key": "accuracy.median"}, 4, "mean, sd, se, n, min, max; got 'accuracy.median'"),
+        ({"file": "other.json"}, 9, "file must be one of numbers.json, seeds.json"),
     ],
-)
-def test_a_malformed_claim_names_file_and_claim(tmp_path, change, message):
-    with pytest.raises(ValueError, match=message) as error:
+)  # fmt: skip
+def test_a_malformed_claim_names_file_line_and_claim(tmp_path, change, line, message):
+    with pytest.raises(ValueError, match=rf"^claims\.yml, line {line} \(claim a\): .*{message}"):
         load(tmp_path, GOOD | change)
-    assert "claims.yml, claim 1 (a)" in str(error.value)
+
+
+@pytest.mark.parametrize("ends", [[1, 0], [0], [0, 1, 2], ["low", "high"], [0, True], [0, math.inf]])
+def test_a_range_is_two_numbers_in_order(tmp_path, ends):
+    with pytest.raises(ValueError, match=r"^claims\.yml, line 7 \(claim a\): .*range"):
+        load(tmp_path, RANGE | {"range": ends})
 
 
 def test_malformed_files(tmp_path):
-    with pytest.raises(ValueError, match="stand twice: a"):
-        load(tmp_path, GOOD, GOOD)
-    with pytest.raises(ValueError, match="lacks kind"):
-        load(tmp_path, {k: v for k, v in GOOD.items() if k != "kind"})
-    (tmp_path / "claims.yml").write_text("- id: [")
-    with pytest.raises(ValueError, match=r"(?s)claims\.yml is no valid YAML.*line 1"):
-        claims.load(tmp_path / "claims.yml")
-    (tmp_path / "claims.yml").write_text("id: a")
-    with pytest.raises(ValueError, match="must be a list"):
-        claims.load(tmp_path / "claims.yml")
+    path = tmp_path / "claims.yml"
+    with pytest.raises(ValueError, match=r"^claims\.yml, line 9 \(claim a\): the id stands twice, first in line 1"):
+        load(tmp_path, GOOD, dict(GOOD))
+    with pytest.raises(ValueError, match=r"^claims\.yml, line 9 \(claim b\): lacks kind"):
+        load(tmp_path, GOOD, {k: v for k, v in GOOD.items() if k != "kind"} | {"id": "b"})
+    path.write_text("- id: [")
+    with pytest.raises(ValueError, match=r"(?s)^claims\.yml is no valid YAML.*line 1"):
+        claims.load(path)
+    path.write_text("# no list\nid: a")
+    with pytest.raises(ValueError, match=r"^claims\.yml, line 2: must be a list"):
+        claims.load(path)
+    path.write_text("- a claim\n")
+    with pytest.raises(ValueError, match=r"^claims\.yml, line 1: a claim must be a mapping"):
+        claims.load(path)
+    path.write_text("- id: a\n  key: b\n  key: c\n")
+    with pytest.raises(ValueError, match=r"^claims\.yml, line 3 \(claim a\): key stands twice"):
+        claims.load(path)
+
+
+# ---- make verify, on a copy of what is committed
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The committed figures, notebooks and claims, and nothing else: what `make verify` may look at."""
+    for folder in ("figures", "notebooks", "paper_utils", "checkpoints"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb"))
+    for file in ("claims.yml", "README.md", "requirements.lock"):
+        shutil.copyfile(ROOT / file, tmp_path / file)
+    return tmp_path
+
+
+def verify(root, capsys):
+    status = claims.main(root)
+    said = capsys.readouterr()
+    return status, said.out + said.err
+
+
+def test_verify_counts_a_perturbed_number_and_writes_it_into_the_readme(copy, capsys):
+    claim = next(c for c in STATED if c.met)
+    perturbed = NUMBERS | {claim.notebook: NUMBERS[claim.notebook] | {claim.key: claim.high + 1.0}}
+    (copy / "figures" / "numbers.json").write_text(json.dumps(perturbed))
+    status, said = verify(copy, capsys)
+    assert status == 1 and [line.split()[-1] for line in said.splitlines() if "MISSED" in line] == [claim.id]
+    assert f"{len(STATED) - 1} of {len(STATED)} claims turn out as stated" in said
+    row = next(row for row in (copy / "README.md").read_text().splitlines() if "**MISSED**" in row)
+    assert row.startswith(f"| {claim.sentence}")
+
+
+def test_verify_needs_neither_torch_nor_a_plot_and_is_quick(copy):
+    code = "import sys; from paper_utils import claims; claims.main(); "
+    code += "sys.exit(len({'torch', 'matplotlib', 'numpy', 'papermill'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=copy, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 0 and "claims turn out as stated" in done.stdout, done
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("key: test_accuracy\n", "key: tset_accuracy\n", r"has no number 'tset_accuracy' \(near: test_accuracy"),
+        ("figure: training_curves\n", "figure: ablation\n", r"no figure 'ablation' \(it is one of 04_dihedral"),
+        ("figure: training_curves\n", "figure: a/b\n", "01_mnist_bilinear has no figure 'a/b'"),
+        ("notebook: 01_mnist_bilinear\n", "notebook: 01_mnist\n", r"no run of 01_mnist is on record \(near: .*01_mn"),
+    ],
+)  # fmt: skip
+def test_a_claim_of_what_does_not_exist_is_named_with_its_line(copy, capsys, old, new, message):
+    text = (copy / "claims.yml").read_text()
+    line = text[: text.index(old)].count("\n") + 1
+    (copy / "claims.yml").write_text(text.replace(old, new, 1))
+    before = (copy / "README.md").read_text()
+    status, said = verify(copy, capsys)
+    assert status == 2 and re.search(rf"claims\.yml, line {line} \(claim bilinear-accuracy\): .*{message}", said), said
+    assert (copy / "README.md").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["numbers.json", "manifest.json", "seeds.json"])
+def test_a_damaged_account_is_named_with_its_line(copy, capsys, name):
+    (copy / "figures" / name).write_text('{\n "01_mnist_bilinear": {\n')
+    status, said = verify(copy, capsys)
+    assert status == 2 and f"{name} is no valid JSON" in said and "line 3" in said

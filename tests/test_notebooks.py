@@ -40,6 +40,16 @@ def test_the_committed_notebook_is_small_and_names_no_machine(path):
 
 
 @each
+def test_the_committed_notebook_holds_no_timings_and_no_warnings(path):
+    """They differ from run to run and would bury a real change."""
+    notebook = nbformat.read(path.with_suffix(".ipynb"), 4)
+    outputs = [o for c in notebook.cells for o in c.get("outputs", [])]
+    text = "\n".join(o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in outputs)
+    assert not re.search(r"\bit/s|\bs/it|\d:\d\d<|\d\.\d+ ?s\b|\d ?(ms|sec|seconds|minutes)\b|Warning", text)
+    assert not [c for c in notebook.cells if c.metadata.keys() & {"papermill", "execution"}]
+
+
+@each
 def test_every_picture_has_an_alt_text(path):
     notebook = nbformat.read(path.with_suffix(".ipynb"), 4)
     pictures = [o for c in sources.code_cells(notebook) for o in c.outputs if "image/png" in o.get("data", {})]

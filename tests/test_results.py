@@ -1,5 +1,8 @@
 import json
+import os
 import re
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,6 +10,7 @@ import plotly.graph_objects as go
 import pytest
 
 from paper_utils import plotting, results
+from paper_utils.files import ROOT
 
 
 @pytest.fixture
@@ -51,6 +55,40 @@ def test_drawing_twice_gives_the_same_bytes(begin):
     first = [(folder / f"curve.{kind}").read_bytes() for kind in ("png", "svg")]
     results.save_figure(line(), "curve", alt=ALT)
     assert first == [(folder / f"curve.{kind}").read_bytes() for kind in ("png", "svg")]
+
+
+DRAWS = """
+import sys
+import matplotlib.pyplot as plt
+import numpy as np
+from paper_utils import plotting, results
+from paper_utils.files import ROOT
+results.begin("01_try", mode="full", seed=0, source="mnist", files={}, figures=["lines", "map"], numbers=[])
+with plt.rc_context(plotting.STYLE):
+    fig, axes = plt.subplots(1, 2, figsize=(4, 2))
+    axes[0].plot([0, 1], [0, 1], label="$x^2$, clipped")
+    axes[0].set_xlim(0.2, 0.8)
+    axes[0].legend()
+    axes[1].bar([0, 1], [1, 2], hatch="/")
+    axes[1].errorbar([0, 1], [1, 2], yerr=0.5)
+    axes[1].scatter(range(50), np.random.default_rng(0).random(50), c=np.arange(50) % 3)
+    results.save_figure(fig, "lines", alt="lines, bars and dots")
+    fig, ax = plt.subplots(figsize=(2, 2))
+    plotting.signed_map(ax, np.random.default_rng(0).normal(size=(20, 20)))
+    results.save_figure(fig, "map", alt="a map of noise")
+"""
+
+
+def test_two_processes_draw_the_same_bytes(tmp_path):
+    """At other times, with other hash seeds and another SOURCE_DATE_EPOCH: none of them stands in a figure."""
+    drawn = []
+    for seed, epoch in (("1", "0"), ("2", "1000000000"), ("3", None)):
+        folder = tmp_path / seed
+        env = os.environ | {"PAPER_OUT": str(folder), "PYTHONHASHSEED": seed, "MPLBACKEND": "agg"}
+        env |= {"SOURCE_DATE_EPOCH": epoch} if epoch else {}
+        subprocess.run([sys.executable, "-c", DRAWS], env=env, cwd=ROOT, check=True, capture_output=True)
+        drawn.append({p.name: p.read_bytes() for p in folder.iterdir()})
+    assert set(drawn[0]) == {"lines.png", "lines.svg", "map.png"} and drawn[0] == drawn[1] == drawn[2]
 
 
 def test_the_saved_figure_has_its_own_width(begin):

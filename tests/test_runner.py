@@ -2,71 +2,16 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from throwaway import SAVE, change, notebook, run, snapshot
 
 from paper_utils import publishing, runner, sources
-
-HEADER = """# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
-# %% [markdown]
-# # A throw-away notebook
-
-# %% tags=["parameters"]
-MODE = "full"
-SEED = 0
-TOKEN = "swim"
-SCALE = 1.0
-
-# %%
-import matplotlib.pyplot as plt
-from paper_utils import results
-results.begin("{name}", mode=MODE, seed=SEED, source={source}, files={files}, figures=["curve"], numbers=["x"])
-"""
-MIDDLE = """
-# %% [markdown]
-# ## The middle
-
-# %%
-{middle}
-"""
-END = """
-# %%
-fig, ax = plt.subplots(figsize=(2, 1))
-ax.plot([0, SCALE])
-{save}
-results.record("x", SCALE)
-
-# %%
-results.finish()
-"""
-SAVE = 'results.save_figure(fig, "curve", alt="a line that rises")'
-
-
-def notebook(
-    root: Path, name: str = "01_try", middle: str = "pass", save: str = SAVE, source='"exact"', files="{}"
-) -> Path:
-    path = root / "notebooks" / f"{name}.py"
-    text = HEADER.format(name=name, source=source, files=files) + MIDDLE.format(middle=middle) + END.format(save=save)
-    path.write_text(text)
-    return path
-
-
-def run(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess:
-    """The command as the Makefile gives it, in a checkout of its own."""
-    environment = os.environ | {"PYTHONPATH": str(root), "PAPER_DATA": str(root / "data"), "OMP_NUM_THREADS": "1"} | env
-    command = [sys.executable, "-m", "paper_utils.runner", *words]
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +36,11 @@ POISONED = {
     "error": {"middle": "1 / 0"},
     "half": {"save": SAVE + '\n(results._run.folder / "curve.png").write_bytes(b"half")'},
     "silent": {"middle": "import builtins\nbuiltins.print = lambda *a, **k: None"},
+    "syntax": {"middle": "x = = 1"},
+    "slash": {"save": SAVE.replace('"curve"', '"02_exit/curve"')},
+    "foreign": {"save": SAVE.replace('"curve"', '"ablation"')},
+    "unknown": {"save": SAVE + '\nresults.record("y", 1)'},
+    "captured": {"save": "import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()):\n    " + SAVE},
 }
 
 
@@ -123,8 +73,25 @@ def test_a_poisoned_notebook_fails_and_publishes_nothing(ran, number, name):
         ("04_shell", ["The middle", "CalledProcessError", "exit status 3"]),
         ("05_killed", ["The middle", "DeadKernelError"]),
         ("06_unwritten", ["declared but not written: figure curve"]),
-        ("07_error", ["code cell 3 of 5", "The middle", "ZeroDivisionError: division by zero", "1 / 0"]),
+        (
+            "07_error",
+            [
+                "code cell 3 of 5",
+                "The middle",
+                "notebooks/07_error.py line 27",
+                "ZeroDivisionError: division by zero",
+                "1 / 0",
+            ],
+        ),
         ("08_half", ["curve.png was not written by this run"]),
+        ("10_syntax", ["code cell 3 of 5", "SyntaxError", "notebooks/10_syntax.py line 27"]),
+        ("11_slash", ["notebooks/11_slash.py line 32", "no folder, no ending; got '02_exit/curve'"]),
+        (
+            "12_foreign",
+            ["12_foreign.py line 32", "'ablation' is not declared in begin(figures=...): ['curve']"],
+        ),
+        ("13_unknown", ["notebooks/13_unknown.py line 33", "'y' is not declared in begin(numbers=...): ['x']"]),
+        ("14_captured", ["no cell's output says that it wrote curve"]),
     ],
 )
 def test_a_failure_says_where_and_what(ran, name, words):
@@ -241,14 +208,72 @@ def test_only_the_papers_own_run_writes_figures(checkout, words, source, place):
     assert kept is (place != "figures")
 
 
-def test_a_run_killed_between_its_renames_is_undone(tmp_path):
-    (tmp_path / ".01_try.old").mkdir()
-    (tmp_path / ".01_try.old" / "curve.png").write_text("the old figure")
-    publishing.recover(tmp_path)
-    assert (tmp_path / "01_try" / "curve.png").read_text() == "the old figure"
-    (tmp_path / ".01_try.old").mkdir()
-    publishing.recover(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["01_try"]
+def executed(root: Path) -> set[str]:
+    """The notebooks that `make figures` executes now."""
+    done = run(root, "figures", MAKEFLAGS="-j2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran = set(re.findall(r"^\[\d/\d\] (\w+): complete in", done.stdout, re.M))
+    up_to_date = set(re.findall(r"^\[\d/\d\] (\w+): up to date", done.stdout, re.M))
+    assert ran | up_to_date == {"01_data", "02_helper"} and not ran & up_to_date
+    return ran
+
+
+def test_what_make_figures_executes(checkout):
+    """DESIGN's sentences on what is up to date, by the runs themselves: one notebook reads data, the other a helper."""
+    (checkout / "data").mkdir()
+    (checkout / "data" / "data.txt").write_bytes(b"abc")
+    (checkout / "paper_utils" / "helper.py").write_text("FACTOR = 2\n")
+    digest = "hashlib.md5(pathlib.Path(os.environ['PAPER_DATA'], 'data.txt').read_bytes()).hexdigest()"
+    data = notebook(checkout, "01_data", files=f"{{'data.txt': {digest}}}")
+    change(data, "import matplotlib", "import hashlib, os, pathlib\nimport matplotlib")
+    helper = notebook(checkout, "02_helper", middle="from paper_utils import helper\nSCALE = SCALE * helper.FACTOR")
+    both = {"01_data", "02_helper"}
+
+    def entry() -> dict:
+        return json.loads((checkout / "figures" / "manifest.json").read_text())["01_data"]
+
+    assert executed(checkout) == both
+    assert executed(checkout) == set(), "nothing changed"
+    for path in checkout.rglob("*.*"):
+        os.utime(path)
+    assert executed(checkout) == set(), "touched is not changed"
+
+    before, run_of = snapshot(checkout / "figures"), entry()
+    change(data, "# rises.", "# rises steeply.")
+    change(data, "# %% [markdown]\n# ## The middle", "# %% [markdown]\n# New.\n\n# %% [markdown]\n# ## The centre")
+    assert executed(checkout) == set(), "a caption, another paragraph and a heading are no code"
+    curve = entry()["figures"]["curve"]
+    assert curve["caption"] == "A line that rises steeply." and curve["cell"] == {"index": 6, "heading": "The centre"}
+    run_of["figures"]["curve"] |= {"caption": curve["caption"], "cell": curve["cell"]}
+    assert entry() == run_of, "and nothing else of the manifest moved"
+    after = snapshot(checkout / "figures")
+    assert {name for name in before if before[name] != after[name]} == {"manifest.json"}
+
+    change(checkout / "paper_utils" / "helper.py", "2", "3")
+    assert executed(checkout) == {"02_helper"}, "the notebook that imports the helper and no other"
+    change(checkout / "paper_utils" / "bilinear.py", '"""Bilinear', '"""The bilinear')
+    assert executed(checkout) == set(), "a module that no notebook reaches"
+    (checkout / "data" / "data.txt").write_bytes(b"abd")
+    assert executed(checkout) == {"01_data"}, "the notebook that read the data"
+    change(helper, "SCALE = 1.0", "SCALE = 1.5")
+    assert executed(checkout) == {"02_helper"}, "a parameter"
+    (checkout / "figures" / "02_helper" / "curve.png").unlink()
+    assert executed(checkout) == {"02_helper"}, "a figure that is gone"
+    (checkout / "figures" / "numbers.json").unlink()
+    assert executed(checkout) == both, "the numbers that are gone"
+    change(checkout / "requirements.lock", "\ntorch==", "\ntorch>=")
+    assert executed(checkout) == both, "the lock"
+    assert json.loads((checkout / "figures" / "numbers.json").read_text()) == {
+        "01_data": {"x": 1.0}, "02_helper": {"x": 4.5}
+    }  # fmt: skip
+
+
+def test_a_malformed_claim_is_refused_before_anything_runs(checkout):
+    notebook(checkout)
+    (checkout / "claims.yml").write_text("- id: a\n  sentance: It rises.\n")
+    done = run(checkout, "figures")
+    assert done.returncode == 2 and "claims.yml, line 1 (claim a): lacks sentence" in done.stderr
+    assert not (checkout / "figures").exists() and not (checkout / "build").exists()
 
 
 def test_modules_are_followed_through_each_other(checkout):

@@ -1,0 +1,88 @@
+"""Throw-away notebooks for the tests of the runner: five code cells that write one figure and one number."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HEADER = """# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A throw-away notebook
+
+# %% tags=["parameters"]
+MODE = "full"
+SEED = 0
+TOKEN = "swim"
+SCALE = 1.0
+
+# %%
+import matplotlib.pyplot as plt
+from paper_utils import results
+results.begin("{name}", mode=MODE, seed=SEED, source={source}, files={files}, figures=["curve"], numbers=["x"])
+"""
+MIDDLE = """
+# %% [markdown]
+# ## The middle
+
+# %%
+{middle}
+"""
+END = """
+# %%
+fig, ax = plt.subplots(figsize=(2, 1))
+ax.plot([0, SCALE])
+{save}
+results.record("x", SCALE)
+
+# %% [markdown]
+# **Figure `curve`.** A line that
+# rises.
+
+# %%
+results.finish()
+"""
+SAVE = 'results.save_figure(fig, "curve", alt="a line that rises")'
+
+
+def notebook(
+    root: Path, name: str = "01_try", middle: str = "pass", save: str = SAVE, source='"exact"', files="{}"
+) -> Path:
+    path = root / "notebooks" / f"{name}.py"
+    text = HEADER.format(name=name, source=source, files=files) + MIDDLE.format(middle=middle) + END.format(save=save)
+    path.write_text(text)
+    return path
+
+
+def start(root: Path, *words: str, **env: str) -> subprocess.Popen:
+    """The command as the Makefile gives it, in a checkout of its own, as a process group of its own."""
+    environment = os.environ | {"PYTHONPATH": str(root), "PAPER_DATA": str(root / "data"), "OMP_NUM_THREADS": "1"} | env
+    command = [sys.executable, "-m", "paper_utils.runner", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=root, env=environment, start_new_session=True, **pipes)
+
+
+def end(process: subprocess.Popen) -> subprocess.CompletedProcess:
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def run(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess:
+    return end(start(root, *words, **env))
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too, with its content."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path.name} has {old!r} {text.count(old)} times"
+    path.write_text(text.replace(old, new))
