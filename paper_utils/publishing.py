@@ -59,7 +59,7 @@ def publish(account: dict, staging: Path, out: Path, values: Mapping[str, object
     shutil.rmtree(old, ignore_errors=True)
     _merge(out / "numbers.json", name, account["numbers"])
     shared = {k: account[k] for k in ("mode", "seeds", "source", "files", "environment", "seconds", "peak_mb")}
-    shared |= {"parameters": dict(values), **_commit(), "lock": digest(ROOT / "requirements.lock")}
+    shared |= {"parameters": dict(values), **commit(), "lock": digest(ROOT / "requirements.lock")}
     _merge(out / "manifest.json", name, {**shared, "figures": account["figures"]})
     if account["pages"]:
         pages = out / name / "pages" if out != ROOT / "figures" else ROOT / "build" / "interactive" / name
@@ -85,7 +85,7 @@ def _merge(path: Path, name: str, entry: object) -> None:
         beside.write_text(json.dumps(merged, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _commit() -> dict[str, object]:
+def commit() -> dict[str, object]:
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
