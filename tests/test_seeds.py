@@ -388,3 +388,21 @@ def test_a_cluster_that_loses_a_worker_midway_completes_the_run(checkout, monkey
         assert "93_frail, seed 2: not finished: KilledWorker: Attempted to run" in (checkout / "main.log").read_text()
         assert "93_frail" not in written(checkout, "build/variants")
         assert str(main.pid) not in {path.name.split("-")[1] for path in set(notes.iterdir()) - before}
+
+
+# ---- The committed runs
+
+
+def test_the_committed_seeds_are_the_papers():
+    found = json.loads((ROOT / "figures" / "seeds.json").read_text())
+    assert found.keys() == {e.name for e in EXPERIMENTS}
+    listed = {}
+    for experiment in EXPERIMENTS:
+        entry = found[experiment.name]
+        assert entry["seeds"] == list(range(seeds.PAPER_N)) and entry["recipe"] == experiment.recipe
+        assert entry["measures"].keys() == experiment.labels.keys()
+        assert all(seeds.statistics_of(m["values"]) == m for m in entry["measures"].values())
+        assert entry["provenance"]["source"] == ("mnist" if experiment.load else "exact")
+        listed |= entry["provenance"]["figure"]["files"]
+    folder = ROOT / "figures" / "seeds"
+    assert {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()} == listed
