@@ -11,7 +11,7 @@ GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(n
 # See paper_utils/runner.py: threads that wait should soon let others run.
 export GOMP_SPINCOUNT ?= 100000
 
-.PHONY: help figures quick why test verify lint notebooks train-dihedral bench clean
+.PHONY: help figures quick why seeds test verify lint notebooks train-dihedral bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | expand -t 20
@@ -24,6 +24,9 @@ quick: $(ENV) ## the same with short trainings, under build/quick/
 
 why: $(ENV) ## what `make figures` would run, and because of what
 	@$(RUN) why $(GIVEN)
+
+seeds: $(ENV) ## repeat short trainings over seeds 0 to N-1 (N=5, NB=03 picks, SCHEDULER=tcp://host:port for a Dask cluster)
+	@$(BIN)/python -m paper_utils.seeds $(GIVEN)
 
 test: $(ENV) ## the tests
 	@$(BIN)/python -m pytest
