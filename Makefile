@@ -27,7 +27,7 @@ why: $(ENV) ## what `make figures` would run, and because of what
 test: $(ENV) ## the tests
 	@$(BIN)/python -m pytest
 
-verify: $(ENV) ## hold figures/numbers.json against claims.yml
+verify: $(ENV) ## hold figures/numbers.json against claims.yml; write the README's tables and figures/index.html
 	@$(BIN)/python -m paper_utils.claims
 
 lint: $(ENV) ## ruff

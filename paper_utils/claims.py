@@ -1,7 +1,7 @@
 """The claims of the paper: claims.yml read and checked, each judged by the recorded numbers. No torch, no run.
 
-`python -m paper_utils.claims`, behind `make verify`, prints the judgement, writes it into the README and fails on a
-miss.
+`python -m paper_utils.claims`, behind `make verify`, prints the judgement, writes it into the README and the gallery,
+and fails on a miss.
 """
 
 import json
@@ -157,6 +157,8 @@ def write_readme(text: str, claims: list[Claim], numbers: Mapping[str, Mapping[s
 
 
 def main() -> int:
+    from paper_utils import gallery  # which itself shows what this module judges
+
     try:
         claims = load(ROOT / "claims.yml")
         numbers, manifest = (json.loads((ROOT / "figures" / f"{n}.json").read_text()) for n in ("numbers", "manifest"))
@@ -168,6 +170,7 @@ def main() -> int:
         return 2
     with replacing(readme) as beside:
         beside.write_text(text, encoding="utf-8")
+    gallery.write(ROOT)
     for claim in claims:
         verdict = "MISSED" if claim in misses else "holds" if claim.met else "not met, as stated"
         value = show(numbers[claim.notebook][claim.key])

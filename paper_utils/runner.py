@@ -30,7 +30,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.log import logger as papermill_log
 
-from paper_utils import claims
+from paper_utils import claims, gallery
 from paper_utils.files import ROOT, digest, replacing
 from paper_utils.publishing import place, publish, recover, refresh, stale_because, stamp_path
 from paper_utils.sources import code_cells, fingerprint, notebooks, parameters, parse_parameters, read
@@ -412,6 +412,8 @@ def main(words: Sequence[str]) -> int:
             print("\ninterrupted: nothing half-written; the same command goes on where this one stopped")
             return 130
     print("\n" + summary(outcomes))
+    if any(outcome.ok and outcome.published == ROOT / "figures" for outcome in outcomes):
+        gallery.write(ROOT)
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 

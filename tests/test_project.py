@@ -69,7 +69,9 @@ def test_rooms_import_one_way():
     """Ground floor imports no sibling but files; subject rooms import training at most; nobody imports the runner."""
     ground = {"data": {"files"}, "plotting": set(), "results": {"files"}, "training": {"files"}, "files": set()}
     ground |= {"claims": {"files"}, "sources": {"files"}, "publishing": {"sources", "files"}}
-    ground |= {"runner": {"claims", "files", "publishing", "sources"}}
+    ground |= {"gallery": {"claims", "files"}}
+    ground["claims"] |= {"gallery"}  # in main() alone: `make verify` ends by writing the page
+    ground |= {"runner": {"claims", "files", "gallery", "publishing", "sources"}}
     for path in (ROOT / "paper_utils").glob("*.py"):
         found = sources.imported_modules(path.read_text())
         allowed = ground.get(path.stem, {"training", "files"} | ({"bilinear"} if path.stem == "transformer" else set()))
