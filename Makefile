@@ -31,7 +31,7 @@ seeds: $(ENV) ## repeat short trainings over seeds 0 to N-1 (N=5, NB=03 picks, S
 test: $(ENV) ## the tests
 	@$(BIN)/python -m pytest
 
-verify: $(ENV) ## judge claims.yml by the recorded numbers, hold figures/ against its manifest, write the README's tables; no run
+verify: $(ENV) ## judge claims.yml by the recorded numbers, hold figures/ against its manifest, write README's tables and the gallery; no run
 	@$(BIN)/python -m paper_utils.claims
 
 lint: $(ENV) ## ruff

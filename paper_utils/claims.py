@@ -1,7 +1,7 @@
 """The claims of the paper: claims.yml read and checked, each judged by the recorded numbers. No torch, no run.
 
-`python -m paper_utils.claims`, behind `make verify`, prints the judgement, writes it into the README, holds figures/
-against its manifest, and fails on a miss or a disagreement.
+`python -m paper_utils.claims`, behind `make verify`, prints the judgement, writes it into the README and the gallery,
+holds figures/ against its manifest, and fails on a miss or a disagreement.
 """
 
 import sys
@@ -288,6 +288,8 @@ def report(claims: list[Claim], numbers: Mapping[str, Mapping[str, object]]) -> 
 def main(root: Path = ROOT) -> int:
     """Judge, print, write the README; 0, 1 for a miss or a disagreement in figures/, 2 for what cannot be judged."""
     readme = root / "README.md"
+    from paper_utils import gallery  # which itself shows what this module judges
+
     try:
         claims = load(root / "claims.yml")
         numbers, account = read_numbers(root / "figures"), read_json(root / "figures" / "manifest.json")
@@ -300,6 +302,7 @@ def main(root: Path = ROOT) -> int:
         return 2
     with replacing(readme) as beside:
         beside.write_text(text, encoding="utf-8")
+    gallery.write(root)
     judged, missed = report(claims, numbers)
     print(judged)
     if found:

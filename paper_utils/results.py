@@ -12,8 +12,10 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
+from string import Template
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -29,6 +31,44 @@ from paper_utils.files import ROOT, replacing
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 # Above this many path points an SVG is larger than its PNG and slow to open.
 SVG_POINTS = 20_000
+# An interactive page around its plot.
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$name: $alt</title>
+<link rel="icon" href="data:,">
+<style>
+body { margin: 1.5rem clamp(1rem, 4vw, 2.5rem); font: 1rem/1.5 system-ui, sans-serif; color: #1d1d1f;
+  background: #fff; }
+h1 { font-size: 1.3rem; margin: 0; }
+p { color: #57595e; margin: .25rem 0 1rem; }
+#page { overflow-x: auto; }
+#page:focus-visible { outline: 3px solid #005f96; outline-offset: 3px; }
+</style>
+</head>
+<body>
+<main>
+<h1>$alt</h1>
+<p>An interactive figure of notebook $notebook$stamp.$keys</p>
+<div id="page" role="group" aria-label="$alt" tabindex="0">
+$plot
+</div>
+</main>
+<script>
+document.getElementById("page").addEventListener("keydown", event => {
+  const plot = document.getElementById("$name"), slider = plot.layout.sliders?.[0];
+  const next = (slider?.active ?? 0) + ({ArrowLeft: -1, ArrowRight: 1}[event.key] ?? NaN), step = slider?.steps[next];
+  if (!step) return;
+  event.preventDefault();
+  Plotly.relayout(plot, {"sliders[0].active": next});
+  Plotly[step.method](plot, ...step.args);
+});
+</script>
+</body>
+</html>
+""")
 
 
 @dataclass
@@ -141,12 +181,31 @@ def save_figure(fig: Figure, name: str, *, alt: str, show: bool = True) -> None:
 def save_page(fig: plotly.graph_objects.Figure, name: str, *, alt: str) -> None:
     """Write a plotly figure as an interactive page with plotly.js beside it: it opens without a network.
 
-    `make figures` brings it to build/interactive/<notebook>/<name>.html.
+    `make figures` brings it to build/interactive/<notebook>/<name>.html. Left and right arrow keys move its slider,
+    which plotly itself leaves to the mouse.
+
+    Args:
+        fig: of any width; what does not fit a narrow screen can be scrolled to within the page.
+        name: without ending or folder.
+        alt: what the page shows; its heading.
+
+    Raises:
+        ValueError: a name that is no plain name.
+        RuntimeError: called before `begin`.
     """
     run = _open_run("save_page")
     _check_name(name)
-    html = fig.to_html(include_plotlyjs="directory", full_html=True, div_id=name)
-    html = html.replace("<html>", '<html lang="en">').replace("<head>", f"<head><title>{name}: {alt}</title>", 1)
+    # An animation starts when the reader starts it, and no button offers to send the figure elsewhere.
+    config = {"showSendToCloud": False, "displaylogo": False}
+    plot = fig.to_html(config, auto_play=False, include_plotlyjs="directory", full_html=False, div_id=name)
+    html = PAGE.substitute(
+        name=name,
+        alt=escape(alt),
+        notebook=escape(run.notebook),
+        stamp=f"; {run.stamp}" if run.stamp else "",
+        keys=" The arrow keys ← and → move its slider." if fig.layout.sliders else "",
+        plot=plot,
+    )
     for file, content in ((f"{name}.html", html), ("plotly.min.js", plotly.offline.get_plotlyjs())):
         with replacing(run.folder / "pages" / file) as beside:
             beside.write_text(content, encoding="utf-8")

@@ -29,7 +29,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.log import logger as papermill_log
 
-from paper_utils import claims, manifest, sources
+from paper_utils import claims, gallery, manifest, sources
 from paper_utils.files import ROOT, digest, replacing
 from paper_utils.publishing import (
     outputs,
@@ -434,6 +434,8 @@ def main(words: Sequence[str]) -> int:
         print("\ninterrupted: nothing half-written; the same command goes on where this one stopped")
         return 130
     print("\n" + summary(outcomes, stated))
+    if any(outcome.ok and outcome.published == ROOT / "figures" for outcome in outcomes):
+        gallery.write(ROOT)
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 

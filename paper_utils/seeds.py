@@ -442,7 +442,7 @@ def draw(experiment: Experiment, seeds: Sequence[int], measures: Mapping[str, Ma
 
 
 def publish(experiment: Experiment, runs: Sequence[Mapping]) -> Path:
-    """Draw an experiment's runs and write figure and entry; the folder they went to, as `manifest.place` says."""
+    """Draw an experiment's runs and write figure and entry; the folder they went to, as `publishing.place` says."""
     seeds = [run["seed"] for run in runs]
     measures = {name: statistics_of([run["measures"][name] for run in runs]) for name in experiment.labels}
     source, files = experiment.source()
@@ -461,7 +461,7 @@ def publish(experiment: Experiment, runs: Sequence[Mapping]) -> Path:
     results.finish()
     account = json.loads((staging / "run.json").read_text())
     figure = account["figures"][experiment.name]
-    out = manifest.place(account, len(seeds) != PAPER_N)
+    out = publishing.place(account, len(seeds) != PAPER_N)
     for file in figure["files"]:
         with replacing(out / "seeds" / file) as beside:
             beside.write_bytes((staging / file).read_bytes())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from browser import running_browser, tab  # noqa: F401 - fixtures of every test that opens a page
 
 from paper_utils import data
 from paper_utils.files import ROOT

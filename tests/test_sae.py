@@ -1,8 +1,5 @@
 import json
 import math
-import re
-import shutil
-import subprocess
 from dataclasses import replace
 
 import pytest
@@ -11,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
-from paper_utils import data, results, sae, training
+from paper_utils import data, sae, training
 
 KINDS = pytest.mark.parametrize("kind", sae.KINDS)
 SMALL = sae.SAEConfig(epochs=3, batch_size=16, l1=0.02, lr_step=2)
@@ -371,27 +368,6 @@ def test_activations_of_the_untrained_classifier_on_mnist_give_a_live_dictionary
 # The feature browser
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# The last five keep a browser that cannot reach a network from trying.
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--allow-file-access-from-files"),
-    *("--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--virtual-time-budget=20000",
-]
-
-
-def browser_page(folder, monkeypatch):
-    """The page of three features, as the notebook writes it."""
-    monkeypatch.setenv("PAPER_OUT", str(folder))
-    shares = torch.eye(3, 10).numpy()
-    digits = torch.rand(3, 8, 784, generator=torch.Generator().manual_seed(0)).numpy()
-    names = [f"feature {i}: {0.5 - i / 10:.2f} bits" for i in range(3)]
-    figure = sae.browser(names, shares, digits, points(3, 784).numpy())
-    results.begin("03_mnist_sae", mode="full", seed=0, source="exact", files={}, figures=[], numbers=[])
-    results.save_page(figure, "feature_browser", alt="A slider over features")
-    return folder / "pages" / "feature_browser.html"
-
-
 def test_browser_steps_show_the_three_panels_of_one_feature():
     figure = sae.browser(["a", "b"], torch.eye(2, 10).numpy(), torch.ones(2, 8, 784).numpy(), points(2, 784).numpy())
     assert [trace.visible for trace in figure.data] == [True] * 3 + [False] * 3
@@ -407,31 +383,3 @@ def test_browser_page_of_a_hundred_features_stays_below_three_megabytes():
     shares, digits = torch.rand(100, 10).numpy(), torch.rand(100, 8, 784).numpy()
     figure = sae.browser([f"feature {i}" for i in range(100)], shares, digits, points(100, 784).numpy())
     assert 1_000_000 < len(figure.to_json()) < 3_000_000
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the page in")
-def test_browser_page_opens_and_its_slider_changes_the_feature(tmp_path, monkeypatch):
-    page = browser_page(tmp_path / "run", monkeypatch)
-    html = page.read_text()
-    assert "https://cdn" not in html
-    # As a reader would: the page's own second step of the slider, then what is drawn.
-    script = """<script>window.addEventListener("load", async () => {
-        const page = document.getElementById("feature_browser");
-        const drawn = () => page._fullData.map(trace => trace.visible).join();
-        const first = drawn(), step = page.layout.sliders[0].steps[1];
-        await Plotly[step.method](page, ...step.args);
-        const height = page.calcdata.filter(c => c[0].trace.visible && c[0].trace.type == "bar")[0][1].y;
-        document.body.insertAdjacentHTML("beforeend", `<p id="seen">${first} | ${drawn()} | ${height}</p>`);
-    })</script></body>"""
-    page.write_text(html.replace("</body>", script))
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    seen = re.findall(r'<p id="seen">(true.*?)</p>', dom)
-    assert len(seen) == 1, dom[-2000:]
-    before, after, height = seen[0].split(" | ")
-    assert before == "true,true,true,false,false,false,false,false,false"
-    assert after == "false,false,false,true,true,true,false,false,false"
-    assert height == "1"
-    for text in ("labels where it fires", "images that fire it most", "direction in pixels", "feature 0: 0.50 bits"):
-        assert text in dom
-    assert dom.count("slider-container") >= 1
