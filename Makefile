@@ -11,7 +11,7 @@ GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(n
 # See paper_utils/runner.py: threads that wait should soon let others run.
 export GOMP_SPINCOUNT ?= 100000
 
-.PHONY: help figures quick why seeds test verify lint notebooks train-dihedral bench clean
+.PHONY: help figures quick why seeds test verify lint notebooks train-dihedral train-tinystories compare-tinystories bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | expand -t 20
@@ -47,6 +47,12 @@ address: $(ENV) ## put the repository's public address everywhere (URL=https://g
 
 train-dihedral: $(ENV) ## train checkpoints/dihedral_D53 anew (about 10 minutes on 2 cores; resumes where it was stopped)
 	@$(BIN)/python -m paper_utils.groups
+
+train-tinystories: $(ENV) ## train checkpoints/tinystories anew (under an hour on 2 cores; resumes where it was stopped)
+	@$(BIN)/python -m paper_utils.pretraining
+
+compare-tinystories: $(ENV) ## the settings compared before: six trainings of half an epoch, written beside the checkpoint
+	@$(BIN)/python -m paper_utils.pretraining --compare
 
 bench: $(ENV) ## our training against the seeds' way of doing it, as ratios
 	@status=0; for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file || status=1; done; exit $$status

@@ -361,7 +361,11 @@ results.save_figure(fig, "neuron_maps", alt=alt)
 maps = [heat(hidden[..., i], group.names, group.names, False, "activation") for i in strong[:3]]
 maps += [heat(logits[..., z], group.names, group.names, True, "logit") for z in range(3)]
 labels = [f"neuron {i}" for i in strong[:3]] + [f"logit of {group.names[z]}" for z in range(3)]
-slider_page(maps, labels, "activation_maps", "", "Activations and logits over all pairs, with names", height=760)
+# Rows downwards, as in the static figures.
+downwards = {"yaxis_autorange": "reversed", "height": 760}
+axes_titles = {"xaxis_title": "y", "yaxis_title": "x"}
+alt = "Activations and logits over all pairs, with names"
+slider_page(maps, labels, "activation_maps", "", alt, **downwards, **axes_titles)
 
 # %% [markdown]
 # **Figure `neuron_maps`.** Top, three neurons; bottom, three logits; each over all pairs, first element downwards, second to the right. Lines
@@ -415,9 +419,9 @@ results.save_figure(fig, "neuron_fourier", alt=alt)
 # %%
 maps = [heat(coefficients[1, :, :, i], names, names, True, "coefficient") for i in nine]
 labels = [str(i) for i in nine]
-slider_page(
-    maps, labels, "neuron_fourier", "neuron ", "Fourier maps of nine neurons in (rot, ref), with names", height=760
-)
+axes_titles = {"xaxis_title": "component of y", "yaxis_title": "component of x"}
+alt = "Fourier maps of nine neurons in (rot, ref), with names"
+slider_page(maps, labels, "neuron_fourier", "neuron ", alt, **downwards, **axes_titles)
 
 # %% [markdown]
 # **Figure `neuron_fourier`.** The coefficients of nine neurons in the region (rot, ref), each over its largest; the title gives the neuron and
@@ -452,7 +456,8 @@ for ax, (name, energy) in zip(axes, maps.items(), strict=True):
 alt = "Two maps of mean squared Fourier coefficients: hidden has bright blocks on the diagonal and bright first row and column, logits only the blocks."
 results.save_figure(fig, "mean_square", alt=alt)
 pages = [heat(energy.clamp_min(1e-8).log10(), names, names, False, "log10 mean square") for energy in maps.values()]
-slider_page(pages, list(maps), "mean_square", "", "Mean squared Fourier coefficients, with names", height=760)
+alt = "Mean squared Fourier coefficients, with names"
+slider_page(pages, list(maps), "mean_square", "", alt, **downwards, **axes_titles)
 
 # %% [markdown]
 # **Figure `mean_square`.** Five decades of the mean squared coefficient. Left, the hidden layer: bright blocks on the diagonal (products of one

@@ -354,7 +354,8 @@ def traces(epoch: int):
         spokes = [[v for p in values for v in (0, p, None)] for values in (px, py)]
         yield go.Scatter(x=spokes[0], y=spokes[1], mode="lines", line={"color": "#bbb", "width": 1}, hoverinfo="skip")
         names = [f"feature {i}, rank {r + 1}" for i, r in enumerate(rank.tolist())]
-        yield go.Scatter(x=px, y=py, mode="markers", marker={"color": hexes, "size": 8}, text=names)
+        label = {"text": names, "hovertemplate": "%{text}<extra></extra>"}
+        yield go.Scatter(x=px, y=py, mode="markers", marker={"color": hexes, "size": 8}, **label)
 
 
 for trace, col in zip(traces(1), (1, 1, 2, 2), strict=True):
@@ -364,8 +365,9 @@ slow = {"frame": {"duration": 500, "redraw": False}, "transition": {"duration": 
 play = {"label": "play", "method": "animate", "args": [None, {**slow, "fromcurrent": True}]}
 moves = [{"label": f.name, "method": "animate", "args": [[f.name], {**slow, "mode": "immediate"}]} for f in page.frames]
 page.update_layout(showlegend=False, width=900, height=560, template="plotly_white")
-page.update_layout(updatemenus=[{"type": "buttons", "buttons": [play], "x": 0, "y": -0.1}])
-page.update_layout(sliders=[{"steps": moves, "currentvalue": {"prefix": "epoch "}, "x": 0.12, "len": 0.88}])
+page.update_layout(updatemenus=[{"type": "buttons", "buttons": [play], "x": 0, "y": -0.2}])
+slider = {"steps": moves, "currentvalue": {"prefix": "epoch "}, "x": 0.12, "len": 0.88, "pad": {"t": 45}}
+page.update_layout(sliders=[slider])
 for col, limit in enumerate(limits.values(), start=1):
     page.update_xaxes(range=[-limit, limit], title="z1", row=1, col=col)
     page.update_yaxes(range=[-limit, limit], title="z2", row=1, col=col, scaleanchor=f"x{col}")

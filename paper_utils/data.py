@@ -1,14 +1,13 @@
 """The data sets: where they come from, how a file is known to be whole, and what stands in when they cannot be had."""
 
 import gzip
+import itertools
 import os
 import shutil
 import socket
 import struct
 import tempfile
-import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from paper_utils import hub
 from paper_utils.files import data_folder, digest
 
 MNIST_MD5 = {
@@ -26,6 +26,14 @@ MNIST_MD5 = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
+
+# Eldan and Li 2023, arXiv 2305.07759: the data set on the hub at one revision, each file with its sha256.
+STORIES_HUB = ("roneneldan/TinyStories", "f54c09fd23315a6f9c86f9dc80f725de7d8f9c64")
+STORIES_FILES = {
+    "train": ("TinyStories-train.txt", "c5cf5e22ff13614e830afbe61a99fbcbe8bcb7dd72252b989fa1117a368d401f"),
+    "validation": ("TinyStories-valid.txt", "94e431816c4cce81ff71e4408ff8d3bda9a42e8d2663986697c3954288cb38b4"),
+}
+STORY_END = "<|endoftext|>"
 
 
 class DataUnavailable(RuntimeError):
@@ -48,6 +56,18 @@ class Images:
     train_y: Int[Tensor, " train"]
     test_x: Float[Tensor, "test 784"]
     test_y: Int[Tensor, " test"]
+    source: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Stories:
+    """Story texts, one string each, paragraphs parted by newlines.
+
+    `source` is "tinystories"; `files` maps the file read, relative to the data folder, to its sha256.
+    """
+
+    texts: list[str]
     source: str
     files: dict[str, str]
 
@@ -145,7 +165,8 @@ def _cure(raw: Path) -> str:
 def _download_mnist(raw: Path) -> None:
     """Fetch the four files with torchvision into a folder beside `raw`, then move the whole folder in place."""
     mnist = torchvision().datasets.MNIST
-    mirrors = _answering(mnist.mirrors)
+    probe = "t10k-labels-idx1-ubyte.gz"
+    mirrors = [url.removesuffix(probe) for url in hub.answering([mirror + probe for mirror in mnist.mirrors])]
     if not mirrors:
         raise DataUnavailable(f"MNIST is not in {raw} and none of torchvision's mirrors answers")
     try:
@@ -168,31 +189,6 @@ def _download_mnist(raw: Path) -> None:
         raise DataUnavailable(f"the download of MNIST broke off ({str(error).splitlines()[0]})") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def _answering(mirrors: list[str], seconds: float = 6.0) -> list[str]:
-    """The mirrors that answer at all, asked side by side: urllib alone would wait minutes for a silent network."""
-
-    def answers(mirror: str) -> bool:
-        try:
-            request = urllib.request.Request(mirror + "t10k-labels-idx1-ubyte.gz", method="HEAD")
-            with urllib.request.urlopen(request, timeout=seconds):
-                return True
-        except (OSError, ValueError):
-            return False
-
-    pool = ThreadPoolExecutor(max_workers=len(mirrors))
-    futures = [pool.submit(answers, mirror) for mirror in mirrors]
-    # Looking a name up has no time limit of its own, so the wait is limited here and the threads are left behind.
-    done = []
-    for mirror, future in zip(mirrors, futures, strict=True):
-        try:
-            if future.result(timeout=seconds + 2):
-                done.append(mirror)
-        except TimeoutError:
-            seconds = 0
-    pool.shutdown(wait=False, cancel_futures=True)
-    return done
 
 
 @contextmanager
@@ -218,3 +214,71 @@ def _uci_digits() -> Images:
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     train, test = order[:1437], order[1437:]
     return Images(x[train], y[train], x[test], y[test], source="uci-digits", files={})
+
+
+def load_stories(split: str, limit: int | None = None) -> Stories:
+    """Load TinyStories: <split>.txt in the data folder's tinystories/, else the hub's file, downloaded there.
+
+    In a file, a line `<|endoftext|>` ends each story.
+
+    Args:
+        split: "train" or "validation".
+        limit: at most so many stories, from the beginning.
+
+    Raises:
+        ValueError: another split, or a limit below 1.
+        DataUnavailable: no file, and the hub does not answer within seconds.
+        DataCorrupt: a file that was cut, is no text or is not what the hub publishes; names it and its hash.
+
+    Example:
+        >>> load_stories("validation", limit=8).texts[0][:10]
+        'Spot. Spot'
+    """
+    if split not in STORIES_FILES or (limit is not None and limit < 1):
+        raise ValueError(
+            f"load_stories: split must be one of {sorted(STORIES_FILES)} and limit at least 1, got {split!r}, {limit}"
+        )
+    folder = data_folder() / "tinystories"
+    (repository, commit), (hub_name, hub_digest) = STORIES_HUB, STORIES_FILES[split]
+    own, published = folder / f"{split}.txt", folder / hub_name
+    if not own.exists() and not published.exists():
+        try:
+            hub.download(repository, [hub_name], commit, folder, kind="dataset")
+        except hub.Unreachable as error:
+            raise DataUnavailable(f"TinyStories is not in {folder} and {error}") from error
+    path = own if own.exists() else published
+    found = digest(path)
+    if path == published and found != hub_digest:
+        raise DataCorrupt(f"{path}: expected sha256 {hub_digest}, found {found}. Remove it to have it downloaded anew.")
+    return Stories(
+        _read_stories(path, limit, known=path == published),
+        source="tinystories",
+        files={f"tinystories/{path.name}": found},
+    )
+
+
+def _read_stories(path: Path, limit: int | None, known: bool) -> list[str]:
+    """The stories of a file; one that is not `known` by its hash must end with the mark, or it was cut."""
+
+    def stories() -> Iterator[str]:
+        lines: list[str] = []
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                if line.strip() != STORY_END:
+                    lines.append(line)
+                else:
+                    yield "".join(lines).strip()
+                    lines = []
+        if "".join(lines).strip() and not known:
+            raise DataCorrupt(
+                f"{path} ends inside a story, sha256 {digest(path)}: it was cut; a line {STORY_END} ends each story"
+            )
+        yield "".join(lines).strip()
+
+    try:
+        texts = list(itertools.islice((text for text in stories() if text), limit))
+    except UnicodeDecodeError as error:
+        raise DataCorrupt(f"{path} is no UTF-8 text ({error}), sha256 {digest(path)}") from error
+    if not texts:
+        raise DataCorrupt(f"{path} holds no story, sha256 {digest(path)}: a line {STORY_END} ends each story")
+    return texts

@@ -475,7 +475,7 @@ def train_group(
     gradient = table_gradient(model, group.table, train)
     start, history = 0, {}
     if resume is not None and resume.exists():
-        start, history = _restore(resume, recipe, model, optimizer)
+        start, history = training.load_run(resume, recipe, model, [optimizer])
     report = training.progress(config.epochs, f"{type(group).__name__}({group.n})")
     for epoch in range(start, config.epochs + 1):
         every = config.log_every if epoch >= 10 * config.log_every else max(1, config.log_every // 8)
@@ -491,35 +491,15 @@ def train_group(
         if epoch == config.epochs:
             break
         if resume is not None and epoch % save_every == 0 and epoch > start:
-            _store(resume, recipe, model, optimizer, epoch, history)
+            # A step logged at this epoch is measured again after resuming.
+            keep = sum(logged < epoch for logged in history["epoch"])
+            kept = {name: values[:keep] for name, values in history.items()}
+            training.save_run(resume, recipe, model, [optimizer], epoch, kept)
         gradient()
         optimizer.step()
     if resume is not None:
         resume.unlink(missing_ok=True)
     return model, history
-
-
-def _store(path, recipe, model, optimizer, epoch, history):
-    state = dict(model.state_dict())
-    for name, parameter in model.named_parameters():
-        state |= {f"{name}/{key}": value for key, value in optimizer.state[parameter].items()}
-    # A step logged at this epoch is measured again after resuming.
-    keep = sum(logged < epoch for logged in history["epoch"])
-    kept = {name: values[:keep] for name, values in history.items()}
-    training.save_weights(path, state, {"recipe": recipe, "epoch": str(epoch), "history": json.dumps(kept)})
-
-
-def _restore(path, recipe, model, optimizer):
-    state, metadata = training.load_weights(path)
-    if metadata.get("recipe") != recipe:
-        raise ValueError(
-            f"train_group: {path} holds a run of {metadata.get('recipe')}, this is {recipe}: "
-            "resume with the same recipe or remove the file"
-        )
-    model.load_state_dict({name: state[name] for name in model.state_dict()})
-    for name, parameter in model.named_parameters():
-        optimizer.state[parameter] = {key: state[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-    return int(metadata["epoch"]), json.loads(metadata["history"])
 
 
 def _forbidden(n):

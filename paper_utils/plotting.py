@@ -1,5 +1,9 @@
 """The few figure forms that several notebooks draw, in one colour-blind-safe style."""
 
+import html
+from collections.abc import Sequence
+
+import matplotlib
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
@@ -72,3 +76,65 @@ def runs_band(ax: Axes, x: ArrayLike, runs: ArrayLike, label: str, color: str, u
     ax.plot(x, runs.T, color=color, linewidth=0.4, alpha=0.5)
     ax.fill_between(x, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
     ax.plot(x, mean, color=color, label=f"{label} (mean of {len(runs)} {unit}, band: 1 s.d.)")
+
+
+def token_colours(values: ArrayLike, limit: float) -> list[tuple[str, str]]:
+    """Background and text colour of each signed value, -limit blue to limit red; black or white text, as reads better.
+
+    One of the two always has a WCAG 2 contrast of at least 4.58 = sqrt(21), whatever the background.
+    """
+    cells = matplotlib.colormaps[SIGNED](np.clip(np.asarray(values) / limit, -1, 1) / 2 + 0.5)[:, :3]
+    backgrounds = [matplotlib.colors.to_hex(cell) for cell in cells]
+    return [(b, "#000000" if contrast(b, "#000000") >= contrast(b, "#ffffff") else "#ffffff") for b in backgrounds]
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, 1 to 21, as WCAG 2 defines it.
+
+    Example:
+        >>> contrast("white", "black")
+        21.0
+    """
+
+    def luminance(colour: str) -> float:
+        c = np.array(matplotlib.colors.to_rgb(colour))
+        return float(np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def tokens_html(tokens: Sequence[str], values: ArrayLike, after: Sequence[str] = ()) -> str:
+    """One line of tokens, each on the colour of its value, the last of them in brackets; then `after`, without colour.
+
+    Every token is escaped: text from outside never becomes markup.
+    """
+    values = np.asarray(values)
+    marked = [*tokens[:-1], f"[{tokens[-1]}]"]
+    spans = [
+        f'<span style="background:{background};color:{text};padding:0 2px">{html.escape(token)}</span>'
+        for token, (background, text) in zip(marked, token_colours(values, np.abs(values).max() or 1.0), strict=True)
+    ]
+    return f'<div style="line-height:1.7">{" ".join(spans)} {html.escape(" ".join(after))}</div>'
+
+
+def token_lines(ax: Axes, lines: Sequence[tuple[Sequence[str], ArrayLike, Sequence[str]]], columns: int = 110) -> None:
+    """Draw what `tokens_html` shows: each of `lines` is (tokens, values, after), wrapped at `columns` characters."""
+    row = 0
+    for tokens, values, after in lines:
+        values = np.asarray(values)
+        colours = token_colours(values, np.abs(values).max() or 1.0) + [("none", "#000000")] * len(after)
+        column = 0
+        for token, (background, colour) in zip([*tokens[:-1], f"[{tokens[-1]}]", *after], colours, strict=True):
+            width = len(token) + 1
+            if column + width > columns:
+                row, column = row + 1, 2
+            ax.add_patch(matplotlib.patches.Rectangle((column, row), width, 0.9, color=background, linewidth=0))
+            ax.text(column + width / 2, row + 0.47, token, color=colour, fontsize=6, family="monospace", **CENTRED)
+            column += width
+        row += 1.4
+    ax.set(xlim=(0, columns), ylim=(row, 0))
+    ax.axis("off")
+
+
+CENTRED = {"ha": "center", "va": "center"}

@@ -443,7 +443,8 @@ def browser(
     grey, signed = {"colorscale": "gray_r", "zmin": 0, "zmax": 255}, {"colorscale": "RdBu_r", "zmin": -127, "zmax": 127}
     for i, shares in enumerate(label_shares):
         shown = {"visible": i == 0, "showscale": False, "hoverinfo": "skip"}
-        fig.add_bar(x=list(range(len(shares))), y=shares, marker_color="#0072B2", visible=i == 0, row=1, col=1)
+        bars = {"marker_color": "#0072B2", "hovertemplate": "label %{x}: %{y:.1%}<extra></extra>"}
+        fig.add_bar(x=list(range(len(shares))), y=shares, **bars, visible=i == 0, row=1, col=1)
         fig.add_heatmap(z=tiles[i].reshape(-1, 4 * 28), **grey, **shown, row=1, col=2)
         fig.add_heatmap(z=maps[i], **signed, **shown, row=1, col=3)
     steps = []

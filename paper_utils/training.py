@@ -169,6 +169,45 @@ def cached(
     return state, json.loads(metadata["history"])
 
 
+def save_run(
+    path: Path,
+    recipe: str,
+    model: torch.nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    step: int,
+    history: Mapping,
+) -> None:
+    """Write what a run needs to go on: weights, the optimisers' state (as `parameter/key`), steps done, history."""
+    state = dict(model.state_dict())
+    for name, parameter in model.named_parameters():
+        for optimizer in optimizers:
+            state |= {f"{name}/{key}": value for key, value in optimizer.state.get(parameter, {}).items()}
+    save_weights(path, state, {"recipe": recipe, "step": str(step), "history": json.dumps(history)})
+
+
+def load_run(
+    path: Path, recipe: str, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+) -> tuple[int, dict[str, list]]:
+    """Put a run back where `save_run` left it; returns the steps done and the history.
+
+    Raises:
+        ValueError: the file is damaged, or of another recipe.
+    """
+    state, metadata = load_weights(path)
+    if metadata.get("recipe") != recipe:
+        raise ValueError(
+            f"load_run: {path} holds a run of {metadata.get('recipe')}, this is {recipe}: resume with the same recipe "
+            "or remove the file"
+        )
+    model.load_state_dict({name: state[name] for name in model.state_dict()})
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for optimizer in optimizers:
+        for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+            prefix = names[parameter] + "/"
+            optimizer.state[parameter] = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    return int(metadata["step"]), json.loads(metadata["history"])
+
+
 def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write tensors and metadata as safetensors: beside the target first, then renamed, so never half a file."""
     with replacing(path) as beside:

@@ -263,7 +263,7 @@ def test_small_groups_are_learnt(group):
 
 
 def test_resumed_run_repeats_the_uninterrupted_one(tmp_path, monkeypatch):
-    group, path, store = DihedralGroup(4), tmp_path / "state.safetensors", groups._store
+    group, path, store = DihedralGroup(4), tmp_path / "state.safetensors", training.save_run
     whole, history = groups.train_group(group, SMALL)
 
     def interrupt(*arguments):
@@ -271,10 +271,10 @@ def test_resumed_run_repeats_the_uninterrupted_one(tmp_path, monkeypatch):
         if arguments[4] == 100:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(groups, "_store", interrupt)
+    monkeypatch.setattr(training, "save_run", interrupt)
     with pytest.raises(KeyboardInterrupt):
         groups.train_group(group, SMALL, resume=path, save_every=50)
-    monkeypatch.setattr(groups, "_store", store)
+    monkeypatch.setattr(training, "save_run", store)
     with pytest.raises(ValueError, match="same recipe"):
         groups.train_group(DihedralGroup(5), SMALL, resume=path)
     resumed, resumed_history = groups.train_group(group, SMALL, resume=path, save_every=50)

@@ -1,0 +1,67 @@
+"""Token colours that can be read, and text from outside that stays text."""
+
+import re
+from html.parser import HTMLParser
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paper_utils import plotting
+
+
+def test_contrast_by_the_standards_own_examples():
+    assert plotting.contrast("white", "black") == pytest.approx(21)
+    assert plotting.contrast("#777777", "white") == pytest.approx(4.48, abs=0.01)  # the grey WCAG's notes name
+    assert plotting.contrast("red", "red") == 1
+
+
+@given(st.floats(-3, 3))
+def test_every_cell_can_be_read(value):
+    ((background, text),) = plotting.token_colours([value], 1.0)
+    assert plotting.contrast(background, text) >= 4.5
+
+
+def test_colours_are_signed_and_symmetric():
+    (low, _), (zero, ink), (high, _) = plotting.token_colours([-2.0, 0.0, 2.0], 2.0)
+    assert (int(low[5:], 16) > int(low[1:3], 16)) and (int(high[1:3], 16) > int(high[5:], 16))
+    assert int(zero[1:3], 16) > 240 and ink == "#000000"
+
+
+class Reader(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.text = [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=4), st.lists(st.text(), max_size=2))
+def test_text_never_becomes_markup(tokens, after):
+    reader = Reader()
+    reader.feed(plotting.tokens_html(tokens, np.linspace(-1, 1, len(tokens)), after))
+    reader.close()
+    assert reader.tags == ["div"] + ["span"] * len(tokens)
+
+
+def test_the_last_token_stands_in_brackets():
+    page = plotting.tokens_html(["a", "<script>alert(1)</script>"], [0.0, 1.0], ["&", "<b>"])
+    assert "<script>" not in page and "[&lt;script&gt;alert(1)&lt;/script&gt;]" in page
+    assert page.endswith("&amp; &lt;b&gt;</div>")
+    assert re.findall(r"<span[^>]*>([^<]*)</span>", page)[0] == "a"
+
+
+def test_token_lines_wrap_inside_the_axes():
+    fig, ax = plt.subplots()
+    tokens = ["word"] * 40
+    plotting.token_lines(ax, [(tokens, np.zeros(40), ["end"]), (["x"], [1.0], [])], columns=50)
+    right = [patch.get_x() + patch.get_width() for patch in ax.patches]
+    assert max(right) <= 50 and len({patch.get_y() for patch in ax.patches}) >= 5
+    assert [t.get_text() for t in ax.texts][39:42] == ["[word]", "end", "[x]"]
+    plt.close(fig)
