@@ -379,7 +379,7 @@ def _claims(cited: Sequence[Claim], numbers: Mapping) -> str:
         facts = [measured if word != "not recorded" else f"no number {escape(claim.key)}"]
         facts.append(f"must be {escape(bound(claim))}")
         if "seed_value" in entry:
-            facts.append(f"the seed: {escape(claims.show(entry['seed_value']))}")
+            facts.append(f"the seed: {escape(_stated(entry['seed_value']))}")
         facts += [STATED[entry["source"]], KINDS[entry["kind"]]]
         if entry["kind"] == "statistical":
             facts[-1] += f" {_value(entry['seeds'])}; error bar: {inline(entry['error_bar'])}"
@@ -391,11 +391,15 @@ def _claims(cited: Sequence[Claim], numbers: Mapping) -> str:
 
 
 def bound(claim: Claim) -> str:
-    """What the number must be: "0.98 to 1", "0.88 ± 0.01" or "8"."""
+    """What the number must be, in claims.yml's own digits: "0.98 to 1", "5506.7 ± 953" or "8"."""
     entry = claim.entry
     if "range" in entry:
-        return f"{claims.show(claim.low)} to {claims.show(claim.high)}"
-    return claims.show(entry["expected"]) + (f" ± {claims.show(entry['tolerance'])}" if entry.get("tolerance") else "")
+        return " to ".join(map(_stated, entry["range"]))
+    return _stated(entry["expected"]) + (f" ± {_stated(entry['tolerance'])}" if entry.get("tolerance") else "")
+
+
+def _stated(value: object) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 def _said(claim: Claim, numbers: Mapping) -> str:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -157,6 +158,7 @@ def test_the_words_of_claims_are_all_known():
         ({"range": [0.98, 1]}, "0.98 to 1"),
         ({"expected": 0.88, "tolerance": 0.01}, "0.88 ± 0.01"),
         ({"expected": 5.066e-06, "tolerance": 1e-10}, "5.066e-06 ± 1e-10"),
+        ({"expected": 5506.7, "tolerance": 953.0}, "5506.7 ± 953"),
         ({"expected": 8}, "8"),
     ],
 )
@@ -275,6 +277,18 @@ def test_families():
 def test_the_page_needs_neither_torch_nor_matplotlib():
     code = "import sys, paper_utils.gallery; sys.exit(bool({'torch', 'matplotlib', 'PIL'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_make_verify_writes_it(root):
+    shutil.copytree(ROOT / "paper_utils", root / "paper_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    path = root / "figures" / "numbers.json"
+    path.write_text(json.dumps({"01_try": {"a": 0.5, "b": 2.5, "c": 7, "d": 1}}))
+    markers = (f"<!-- {m}: written by make verify -->\n<!-- end of {m} -->\n" for m in ("headlines", "claims"))
+    (root / "README.md").write_text("".join(markers))
+    command = [sys.executable, "-m", "paper_utils.claims"]
+    done = subprocess.run(command, cwd=root, env={"PYTHONPATH": str(root)}, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr  # the claim that is missed
+    assert "4 claims (2 hold; 1 not met, as stated; 1 MISSED)" in (root / "figures" / "index.html").read_text()
 
 
 # ---- In a browser

@@ -52,6 +52,7 @@ def test_the_good_one_is_published_and_the_command_fails_for_the_others(ran):
     entry = json.loads((root / "figures" / "manifest.json").read_text())["01_good"]
     assert entry["mode"] == "full" and entry["source"] == "exact" and entry["figures"]["curve"]["alt"]
     assert "complete" in next(row for row in done.stdout.splitlines() if row.startswith("01_good "))
+    assert "01_good/curve.svg" in (root / "figures" / "index.html").read_text()
 
 
 @pytest.mark.parametrize("number, name", [(n, name) for n, name in enumerate(POISONED, 1) if name != "good"])
