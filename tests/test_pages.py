@@ -142,7 +142,7 @@ def hovered(tab: Page) -> str:
     "make, names",
     [
         (plain_slider, {"plain": "middle"}),
-        (feature_browser, {"feature_browser": r"\(\d, 0\.\d+"}),
+        (feature_browser, {"feature_browser": r"label \d: \d+\.\d%"}),
         (
             fourier_pages,
             {
