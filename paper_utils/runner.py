@@ -424,8 +424,8 @@ def main(words: Sequence[str]) -> int:
     )
     try:
         with only_one(ROOT / "build" / "lock"), Progress(len(todo)) as show, ThreadPoolExecutor(jobs) as pool:
-            futures = [pool.submit(run_one, path, values, changed, threads, show) for path, values, changed in todo]
-            try:
+            try:  # with the first notebook already running, an interrupt must find its way to it
+                futures = [pool.submit(run_one, path, values, changed, threads, show) for path, values, changed in todo]
                 outcomes = [future.result() for future in futures]
             except KeyboardInterrupt:
                 show.stop()
