@@ -18,8 +18,11 @@
 # **Claim.** In a transformer whose MLP multiplies two linear maps, what the MLP does for an output token is one symmetric matrix, taken from the weights alone.
 # Its eigenvectors say which pairs of earlier words raise or lower that token, and each can be written in words: as what it looks for in the token itself, and in what each attention head brings.
 #
-# After Pearce, Dooms and Rigg (2024), [arXiv 2406.03947](https://arxiv.org/abs/2406.03947), whose notebook is "the seed" below. 01 reads the same decomposition off a classifier of images, where an eigenvector is
-# a picture; here it is a list of words. 03 and 05 ask when features are directions at all, 04 shows a network whose features are known exactly.
+# After Pearce, Dooms and Rigg (2024), [arXiv 2406.03947](https://arxiv.org/abs/2406.03947), whose notebook is "the seed" below.
+#
+# **Among the five.** [01](01_mnist_bilinear.ipynb) reads the same eigendecomposition off a classifier of images, where an eigenvector is a picture; here it is a list of words.
+# [04](04_dihedral_fourier.ipynb) reads a network whose task has an exact theory, so that the reading can be held against it. That features are directions at all is what
+# [05](05_toy_superposition.ipynb) and [03](03_mnist_sae.ipynb) are about. All five check what they read: by what is left when it is taken away, or by what chance would give.
 
 # %%
 # On Colab only: get the repository, and what Colab lacks. Nothing happens elsewhere.
@@ -118,9 +121,9 @@ results.record("weights", model.name)
 #
 # One layer. A token is embedded, attention adds what it gathers from earlier tokens, the MLP adds what it makes of the sum, and the unembedding reads the result:
 #
-# $$x_0 = W_E[\text{token}], \qquad x = x_0 + \textstyle\sum_h W_O^h \sum_s A^h_s\, W_V^h\, x_{0,s}, \qquad y = x + W_P\big((W_L x) \odot (W_R x)\big), \qquad \text{logits} = W_U\, y .$$
+# $$x_0 = W_e[\text{token}], \qquad x = x_0 + \textstyle\sum_h OV_h \sum_s A^h_s\, x_{0,s}, \qquad y = x + P\big((L x) \odot (R x)\big), \qquad \text{logits} = W_u\, y .$$
 #
-# $A^h$ is causal softmax attention with rotary positions. There is no norm and no bias, so the path from $x$ to a logit is exactly linear plus exactly quadratic. In training, noise of a third of each position's own standard deviation is
+# $A^h$ is causal softmax attention with rotary positions, $OV_h$ what head $h$ writes for what it attends to. There is no norm and no bias, so the path from $x$ to a logit is exactly linear plus exactly quadratic. In training, noise of a third of each position's own standard deviation is
 # added before attention, MLP and unembedding; the paper's follow-up ([arXiv 2410.08417](https://arxiv.org/abs/2410.08417)) found it to matter for readable eigenvectors.
 
 # %%
@@ -152,7 +155,7 @@ for text in model.sample(3, SEED, "Once upon a time", n_tokens=60):
 #
 # The logit of a token is $u \cdot y$ with its row $u$ of the unembedding. To see what speaks for *swim* rather than for any verb, take the direction $d = u_\text{swim} - \text{mean}(u_\text{run}, u_\text{climb}, \dots)$. What the MLP adds to it is a quadratic form:
 #
-# $$d \cdot W_P\big((W_L x) \odot (W_R x)\big) = \sum_h (d\,W_P)_h\, (w_{l,h} \cdot x)(w_{r,h} \cdot x) = x^\top Q\, x, \qquad Q = \tfrac12\Big(W_L^\top \mathrm{diag}(d\,W_P)\, W_R + W_R^\top \mathrm{diag}(d\,W_P)\, W_L\Big).$$
+# $$d \cdot P\big((L x) \odot (R x)\big) = \sum_i (d P)_i\, (l_i \cdot x)(r_i \cdot x) = x^\top Q\, x, \qquad Q = \tfrac12\Big(L^\top \mathrm{diag}(d P)\, R + R^\top \mathrm{diag}(d P)\, L\Big).$$
 #
 # The symmetric half is all that a quadratic form can see. With $Q = \sum_i \lambda_i v_i v_i^\top$ the MLP's say is $\sum_i \lambda_i (v_i \cdot x)^2$: eigenvector $i$ raises the logit wherever $x$ has a large component along $\pm v_i$ if $\lambda_i > 0$, and lowers it if $\lambda_i < 0$.
 # The sign of $v_i$ means nothing; that both ends of it act alike does. Contracting with $d$ first keeps everything in memory: the whole tensor would take 4 GB at the published width.
@@ -188,8 +191,8 @@ results.save_figure(fig, "spectrum", alt=alt)
 # %% [markdown]
 # ## An eigenvector in words: virtual tokens
 #
-# What the MLP reads at a position is a sum of contributions: the token's own embedding (the direct path), and what each head brings from earlier tokens. A token with embedding $e$ contributes $e$ by the direct path and $W_O^h W_V^h e$ by head $h$, times the attention it gets.
-# So each path has its own list of virtual tokens, and $v_i$ scores every one of them: $v_i^\top e$ and $v_i^\top W_O^h W_V^h e$. Below, for each path, the ten highest and the ten lowest. A word at one end of one path and a word at the same end of another *together* make $(v_i \cdot x)^2$ large; from opposite ends they cancel.
+# What the MLP reads at a position is a sum of contributions: the token's own embedding (the direct path), and what each head brings from earlier tokens. A token with embedding $e$ contributes $e$ by the direct path and $OV_h\, e$ by head $h$, times the attention it gets.
+# So each path has its own list of virtual tokens, and $v_i$ scores every one of them: $v_i^\top e$ and $v_i^\top OV_h\, e$. Below, for each path, the ten highest and the ten lowest. A word at one end of one path and a word at the same end of another *together* make $(v_i \cdot x)^2$ large; from opposite ends they cancel.
 
 # %%
 paths = transformer.virtual_tokens(model)
@@ -329,7 +332,7 @@ for rows, x, real in transformer.mlp_inputs(model, encoded):
     sums += seen_here @ seen_here.T
 
 # %% [markdown]
-# What made $x$ large along $v$ there? $x$ is the token's own embedding plus, for every earlier token, what all heads bring from it: $\sum_h A^h_s W_O^h W_V^h x_{0,s}$. These shares add up to $x$ exactly, so each token can be coloured by its share of $v \cdot x$ (the position's own token has the direct path in it).
+# What made $x$ large along $v$ there? $x$ is the token's own embedding plus, for every earlier token, what all heads bring from it: $\sum_h A^h_s\, OV_h\, x_{0,s}$. These shares add up to $x$ exactly, so each token can be coloured by its share of $v \cdot x$ (the position's own token has the direct path in it).
 
 
 # %%
@@ -493,6 +496,33 @@ for verb in ("swim", "eat"):
 rows += [(f"correlation, {k} kept", f"correlation_mlp_{i}", "not stated") for i, k in enumerate(KEPT)]
 rows += [("tokens with a stronger negative end", "negative_stronger_share", "not stated")]
 results.findings(rows)
+
+# %% [markdown]
+# FINDINGS
+#
+# ## Where the seed differs
+#
+# - **Weights.** The seed shows the published model, of 22 million weights trained on the whole data set. The default here is a model of this repository's own, an eighth of the size, trained on a ninetieth of the text. `CHECKPOINT=published` shows the paper's where
+#   the hub can be reached; on the machine that made these figures it could not, so the numbers in the right column are read off the seed, not computed here.
+# - **Tokenizer.** The same recipe, trained on our stories; its words are a little longer, so that losses per token of the two cannot be compared directly.
+# - **The tensor.** The seed builds $B$, 4 GB, and contracts it afterwards. Here the direction goes in first.
+# - **Memory.** The seed keeps every activation of 40 eigenvectors over the whole validation set, and takes the best 200 positions. Here a running list of the best stories is kept: the same stories, as only each story's best position counts.
+# - **Attention.** It recomputes attention beside the model. Here the model's own code splits queries, keys and values, and a test holds that the shares add up to its output.
+# - **Colour.** Red is positive throughout. The seed's colour map runs the other way round.
+# - **Sign.** An eigenvector's sign is arbitrary; nothing here depends on it, and none is turned by hand.
+#
+# ## Limits
+#
+# One small model, one seed of training. Its eigenvectors need not be those of the published model, and the word lists were written by one person. The p-values say that a direction is unlike random directions of the space; they do not say what it is for. Attention weights are taken as they are:
+# what a head brings is read off the weights, how much of it is brought is not. The permutation test treats the eight eigenvectors as exchangeable with random directions, which are not orthogonal to each other; in this many dimensions that matters little.
+#
+# ## References
+#
+# - M. T. Pearce, T. Dooms, A. Rigg. *Weight-based Decomposition: A Case for Bilinear MLPs.* 2024. [arXiv 2406.03947](https://arxiv.org/abs/2406.03947)
+# - M. T. Pearce, T. Dooms, A. Rigg, J. M. Oramas, L. Sharkey. *Bilinear MLPs enable weight-based mechanistic interpretability.* 2024. [arXiv 2410.08417](https://arxiv.org/abs/2410.08417)
+# - R. Eldan, Y. Li. *TinyStories: How Small Can Language Models Be and Still Speak Coherent English?* 2023. [arXiv 2305.07759](https://arxiv.org/abs/2305.07759)
+# - N. Elhage and others. *A Mathematical Framework for Transformer Circuits.* 2021. [transformer-circuits.pub](https://transformer-circuits.pub/2021/framework/index.html)
+# - J. Fiotto-Kaufman and others. *NNsight and NDIF: Democratizing Access to Foundation Model Internals.* 2024. [arXiv 2407.14561](https://arxiv.org/abs/2407.14561)
 
 # %%
 results.finish()
