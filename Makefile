@@ -32,7 +32,7 @@ test: $(ENV) ## the tests
 	@$(BIN)/python -m pytest
 
 verify: $(ENV) ## judge claims.yml by the recorded numbers, hold figures/ against its manifest, write README's tables and the gallery; no run
-	@$(BIN)/python -m paper_utils.claims
+	@$(BIN)/python -m paper_utils.verify
 
 lint: $(ENV) ## ruff
 	@$(BIN)/ruff check .

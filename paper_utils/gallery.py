@@ -5,7 +5,6 @@ needs no network, no script and no run; the same accounts give the same bytes.
 """
 
 import io
-import json
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from paper_utils import claims
 from paper_utils.claims import Claim
-from paper_utils.files import replacing
+from paper_utils.files import read_json, replacing
 
 # From this many figures on whose names differ in numbers only, one stands for all and the others are folded away.
 FAMILY = 4
@@ -54,7 +53,7 @@ def write(root: Path) -> None:
         OSError: a figure of the manifest is missing, or figures/ cannot be written.
     """
     folder = root / "figures"
-    manifest, numbers = (json.loads((folder / f"{n}.json").read_text()) for n in ("manifest", "numbers"))
+    manifest, numbers = read_json(folder / "manifest.json"), claims.read_numbers(folder)
     stated = claims.load(root / "claims.yml") if (root / "claims.yml").exists() else []
     made = {
         "index.html": page(root, manifest, numbers, stated).encode(),
@@ -377,9 +376,9 @@ def _claims(cited: Sequence[Claim], numbers: Mapping) -> str:
         value = numbers.get(claim.notebook, {}).get(claim.key)
         measured = f"measured <b>{escape(claims.show(value))}</b>"
         facts = [measured if word != "not recorded" else f"no number {escape(claim.key)}"]
-        facts.append(f"must be {escape(bound(claim))}")
+        facts.append(f"must be {escape(claim.bound)}")
         if "seed_value" in entry:
-            facts.append(f"the seed: {escape(_stated(entry['seed_value']))}")
+            facts.append(f"the seed: {escape(claims.show(entry['seed_value']))}")
         facts += [STATED[entry["source"]], KINDS[entry["kind"]]]
         if entry["kind"] == "statistical":
             facts[-1] += f" {_value(entry['seeds'])}; error bar: {inline(entry['error_bar'])}"
@@ -388,18 +387,6 @@ def _claims(cited: Sequence[Claim], numbers: Mapping) -> str:
         said = _said(claim, numbers) + f'<p class="quiet">{"; ".join(facts)}</p>'
         items.append(f'<li id="{escape(claim.id)}">{said}{note}</li>\n')
     return f'<ul class="claims">\n{"".join(items)}</ul>\n'
-
-
-def bound(claim: Claim) -> str:
-    """What the number must be, in claims.yml's own digits: "0.98 to 1", "5506.7 ± 953" or "8"."""
-    entry = claim.entry
-    if "range" in entry:
-        return " to ".join(map(_stated, entry["range"]))
-    return _stated(entry["expected"]) + (f" ± {_stated(entry['tolerance'])}" if entry.get("tolerance") else "")
-
-
-def _stated(value: object) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 def _said(claim: Claim, numbers: Mapping) -> str:

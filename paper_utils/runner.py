@@ -383,7 +383,7 @@ def jobs_of(flags: str) -> int:
 def main(words: Sequence[str]) -> int:
     command, *rest = words or ["help"]
     # make passes every variable of its command line; these are its own.
-    given = dict(word.split("=", 1) for word in rest if not word.startswith(("PYTHON=", "N=", "URL=")))
+    given = dict(word.split("=", 1) for word in rest if not word.startswith(("PYTHON=", "N=", "URL=", "SCHEDULER=")))
     pattern = given.pop("NB", "")
     if command == "notebooks":
         problems = refresh()
@@ -435,7 +435,11 @@ def main(words: Sequence[str]) -> int:
         return 130
     print("\n" + summary(outcomes, stated))
     if any(outcome.ok and outcome.published == ROOT / "figures" for outcome in outcomes):
-        gallery.write(ROOT)
+        try:
+            gallery.write(ROOT)
+        except (OSError, ValueError) as error:
+            print(f"the gallery cannot be made: {error}", file=sys.stderr)
+            return 1
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from paper_utils import claims
+from paper_utils import claims, verify
 from paper_utils.files import ROOT
 
 GOOD = {
@@ -55,7 +55,7 @@ def test_a_claim_of_the_seed_that_is_not_met_is_kept_and_judged(tmp_path):
     (claim,) = load(tmp_path, GOOD | {"met": False, "reason": "another initialisation", "source": "seed"})
     assert claims.tally([claim], {"01_try": {"accuracy": 0.5}}, "01_try") == ([], 1)
     assert claims.tally([claim], {"01_try": {"accuracy": 0.98}}, "01_try") == (["a"], 1)
-    printed, missed = claims.report([claim], {"01_try": {"accuracy": 0.5}})
+    printed, missed = verify.report([claim], {"01_try": {"accuracy": 0.5}})
     assert missed == 0 and "not met, as stated" in printed and "a: another initialisation" in printed
 
 
@@ -116,13 +116,13 @@ def test_the_readmes_tables_are_whole_and_made_anew(tmp_path):
     readme = "top\n"
     for marker in ("headlines", "claims"):
         readme += f"<!-- {marker}: written by make verify -->\nold\n<!-- end of {marker} -->\n"
-    text = claims.write_readme(readme, stated, numbers, {"01_try": {"peak_mb": 1500, "seconds": 90.0}})
+    text = verify.write_readme(readme, stated, numbers, {"01_try": {"peak_mb": 1500, "seconds": 90.0}})
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [7] * 6 and "old" not in text
     assert "0.98 | 0.9 | 1.5 | 1.5 GB" in rows[2] and "0.98 ± 0.01 | tolerance | 0.9 | [curve]" in rows[5]
-    assert claims.write_readme(text, stated, numbers, {"01_try": {"peak_mb": 1500, "seconds": 90.0}}) == text
+    assert verify.write_readme(text, stated, numbers, {"01_try": {"peak_mb": 1500, "seconds": 90.0}}) == text
     with pytest.raises(ValueError, match="markers"):
-        claims.write_readme("no markers", stated, numbers, {"01_try": {"peak_mb": 1500, "seconds": 90.0}})
+        verify.write_readme("no markers", stated, numbers, {"01_try": {"peak_mb": 1500, "seconds": 90.0}})
 
 
 # ---- the schema: what is wrong is named with its file and line
@@ -196,8 +196,8 @@ def copy(tmp_path):
     return tmp_path
 
 
-def verify(root, capsys):
-    status = claims.main(root)
+def run_verify(root, capsys):
+    status = verify.main(root)
     said = capsys.readouterr()
     return status, said.out + said.err
 
@@ -206,7 +206,7 @@ def test_verify_counts_a_perturbed_number_and_writes_it_into_the_readme(copy, ca
     claim = next(c for c in STATED if c.met)
     perturbed = NUMBERS | {claim.notebook: NUMBERS[claim.notebook] | {claim.key: claim.high + 1.0}}
     (copy / "figures" / "numbers.json").write_text(json.dumps(perturbed))
-    status, said = verify(copy, capsys)
+    status, said = run_verify(copy, capsys)
     assert status == 1 and [line.split()[-1] for line in said.splitlines() if "MISSED" in line] == [claim.id]
     assert f"{len(STATED) - 1} of {len(STATED)} claims turn out as stated" in said
     row = next(row for row in (copy / "README.md").read_text().splitlines() if "**MISSED**" in row)
@@ -214,7 +214,7 @@ def test_verify_counts_a_perturbed_number_and_writes_it_into_the_readme(copy, ca
 
 
 def test_verify_needs_neither_torch_nor_a_plot_and_is_quick(copy):
-    code = "import sys; from paper_utils import claims; claims.main(); "
+    code = "import sys; from paper_utils import verify; verify.main(); "
     code += "sys.exit(len({'torch', 'matplotlib', 'numpy', 'papermill'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=copy, timeout=60, capture_output=True, text=True)
     assert done.returncode == 0 and "claims turn out as stated" in done.stdout, done
@@ -234,7 +234,7 @@ def test_a_claim_of_what_does_not_exist_is_named_with_its_line(copy, capsys, old
     line = text[: text.index(old)].count("\n") + 1
     (copy / "claims.yml").write_text(text.replace(old, new, 1))
     before = (copy / "README.md").read_text()
-    status, said = verify(copy, capsys)
+    status, said = run_verify(copy, capsys)
     assert status == 2 and re.search(rf"claims\.yml, line {line} \(claim bilinear-accuracy\): .*{message}", said), said
     assert (copy / "README.md").read_text() == before
 
@@ -242,5 +242,22 @@ def test_a_claim_of_what_does_not_exist_is_named_with_its_line(copy, capsys, old
 @pytest.mark.parametrize("name", ["numbers.json", "manifest.json", "seeds.json"])
 def test_a_damaged_account_is_named_with_its_line(copy, capsys, name):
     (copy / "figures" / name).write_text('{\n "01_mnist_bilinear": {\n')
-    status, said = verify(copy, capsys)
+    status, said = run_verify(copy, capsys)
     assert status == 2 and f"{name} is no valid JSON" in said and "line 3" in said
+
+
+@pytest.mark.parametrize(
+    "entry, words",
+    [
+        ({"range": [0.98, 1]}, "0.98 to 1"),
+        ({"expected": 0.88, "tolerance": 0.01}, "0.88 ± 0.01"),
+        ({"expected": 5.066e-06, "tolerance": 1e-10}, "5.066e-06 ± 1e-10"),
+        ({"expected": 5506.7, "tolerance": 953.0}, "5506.7 ± 953"),
+        ({"expected": 8}, "8"),
+    ],
+)
+def test_bounds_are_shown_as_claims_yml_puts_them(tmp_path, entry, words):
+    assert (
+        load(tmp_path, {k: v for k, v in GOOD.items() if k not in ("range", "expected", "tolerance")} | entry)[0].bound
+        == words
+    )

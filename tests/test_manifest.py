@@ -8,7 +8,7 @@ import shutil
 import pytest
 from throwaway import change, notebook, run
 
-from paper_utils import claims, manifest, sources
+from paper_utils import manifest, sources, verify
 from paper_utils.files import ROOT
 
 CHECKPOINT = b"weights"
@@ -70,7 +70,7 @@ def test_an_entry_says_where_a_figure_comes_from(published):
 
 def test_a_clone_without_a_build_folder_agrees_and_is_verified(clone, capsys):
     assert manifest.problems(clone) == []
-    assert claims.main(clone) == 0
+    assert verify.main(clone) == 0
     assert "1 of 1 claims turn out as stated" in capsys.readouterr().out
     assert run(clone, "why").stdout == "01_try: would run: no run recorded here\n"
 
@@ -106,7 +106,7 @@ def test_a_disagreement_is_named_alone(clone, capsys, what, named):
     what(clone)
     (found,) = manifest.problems(clone)
     assert named in found
-    assert claims.main(clone) == 1 and found in capsys.readouterr().out
+    assert verify.main(clone) == 1 and found in capsys.readouterr().out
 
 
 def test_an_entry_of_no_notebook_is_named(clone):
