@@ -374,10 +374,10 @@ def only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def jobs_of(flags: str) -> int:
-    """How many notebooks side by side: make's -j."""
+def jobs_of(flags: str, default: int = 1) -> int:
+    """How many notebooks side by side: make's -j, else `default`."""
     found = re.search(r"(?:^|\s)-j ?(\d+)", flags)
-    return int(found[1]) if found else os.cpu_count() or 1 if re.search(r"(?:^|\s)-j(\s|$)", flags) else 1
+    return int(found[1]) if found else os.cpu_count() or 1 if re.search(r"(?:^|\s)-j(\s|$)", flags) else default
 
 
 def main(words: Sequence[str]) -> int:
@@ -416,12 +416,10 @@ def main(words: Sequence[str]) -> int:
             reasons = stale_because(path, values, place({"mode": values["MODE"], "stamp": ""}, changed) / path.stem)
             print(f"{path.stem}: {'would run: ' + '; '.join(reasons) if reasons else 'up to date'}")
         return 0
-    jobs = min(jobs_of(os.environ.get("MAKEFLAGS", "")), len(todo))
-    threads = (
-        max(1, len(os.sched_getaffinity(0)) // jobs)
-        if hasattr(os, "sched_getaffinity")
-        else max(1, (os.cpu_count() or 1) // jobs)
-    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Quick runs mostly start up and import, which more threads do not speed up: one notebook a core.
+    jobs = min(jobs_of(os.environ.get("MAKEFLAGS", ""), cores if command == "quick" else 1), len(todo))
+    threads = max(1, cores // jobs)
     try:
         with only_one(ROOT / "build" / "lock"), Progress(len(todo)) as show, ThreadPoolExecutor(jobs) as pool:
             try:  # with the first notebook already running, an interrupt must find its way to it

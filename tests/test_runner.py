@@ -300,6 +300,7 @@ def test_every_way_to_import_is_seen(line):
 @pytest.mark.parametrize("flags, jobs", [("", 1), ("-j2 --jobserver-auth=3,4", 2), ("k -j3", 3), (" -- NB=01", 1)])
 def test_jobs_are_makes(flags, jobs):
     assert runner.jobs_of(flags) == jobs
+    assert runner.jobs_of(flags, 4) == (4 if jobs == 1 else jobs)
 
 
 def test_a_second_command_waits_and_says_for_whom(tmp_path):
