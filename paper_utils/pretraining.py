@@ -252,7 +252,6 @@ COMPARED: dict[str, tuple[dict, dict]] = {
     "width 384": ({"d_model": 384, "d_hidden": 1152, "n_head": 6}, {}),
     "no noise": ({"noise": 0.0}, {}),
     "AdamW for all": ({}, {"muon": False}),
-    "learning rate 3e-3": ({}, {"lr": 3e-3}),
     "weight decay 2": ({}, {"weight_decay": 2.0}),
 }
 RELEASED_CONFIG = TransformerConfig(d_model=256, d_hidden=768, n_head=4)
