@@ -215,7 +215,9 @@ frequent = (counts >= MIN_COUNT).nonzero().flatten()
 # %%
 def word_table(index: int, columns: torch.Tensor, name: str, which: str) -> None:
     """Ten highest and ten lowest virtual tokens of each path for one eigenvector, coloured by score."""
-    scores = einsum(vectors[:, index], paths[:, :, columns], "d_model, path d_model token -> path token")
+    scores = einsum(
+        transformer.eigenvector(vectors, index), paths[:, :, columns], "d_model, path d_model token -> path token"
+    )
     order = scores.argsort(descending=True)
     rows = torch.cat([order[:, :10], order[:, -10:]], dim=1)
     shown = scores.gather(1, rows)

@@ -311,14 +311,15 @@ def compare(
     output: Path,
     device: torch.device,
 ) -> None:
-    """Train every setting of COMPARED on a short schedule; write <output>/comparison.json."""
+    """Train every setting of COMPARED on a short schedule; put what became of each into <output>/card.json."""
     rows = []
     for name, (sizes, changes) in COMPARED.items():
         config = dataclasses.replace(RELEASED_CONFIG, **sizes)
         _, card = _train(config, dataclasses.replace(recipe, **changes), tokenizer, texts, device, resume=True)
-        rows.append({"setting": name, **{k: card[k] for k in ("config", "recipe", "final")}})
-        with replacing(output / "comparison.json") as beside:
-            beside.write_text("[\n" + ",\n".join(f" {json.dumps(row)}" for row in rows) + "\n]\n", encoding="utf-8")
+        weights = int(card["model"].split()[-2].replace(",", ""))
+        rows.append({"setting": name, "weights": weights, "epochs": recipe.epochs, **sizes, **changes, **card["final"]})
+        print(rows[-1])
+        _write_card(output, {**_read_card(output), "comparison": rows})
 
 
 def _train(config, recipe, tokenizer, texts, device, resume):
@@ -355,18 +356,29 @@ def _train(config, recipe, tokenizer, texts, device, resume):
 def release(
     model: BilinearTransformer, card: Mapping[str, object], texts: Mapping[str, data.Stories], output: Path
 ) -> None:
-    """Write weights in half precision, config, tokenizer, card.json, and how often each token stands in training."""
+    """Write weights in half precision, config, tokenizer, card.json, and how often each token stands in training.
+
+    A comparison of settings that the card holds already stays in it.
+    """
     model.cpu().save_pretrained(output, torch.float16)
-    counts = torch.bincount(
-        torch.tensor([i for story in model.encode(texts["train"].texts) for i in story]), minlength=model.config.n_vocab
-    )
+    ids = [i for story in model.encode(texts["train"].texts) for i in story]
+    counts = torch.bincount(torch.tensor(ids), minlength=model.config.n_vocab)
+    with replacing(output / "token_counts.json") as beside:
+        beside.write_text(json.dumps(counts.tolist()) + "\n", encoding="utf-8")
+    kept = {name: value for name, value in _read_card(output).items() if name == "comparison"}
+    _write_card(output, {**card, **kept})
+
+
+def _read_card(folder: Path) -> dict[str, object]:
+    path = folder / "card.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _write_card(folder: Path, card: Mapping[str, object]) -> None:
+    # One line per entry, so that a retrained card shows as a readable diff.
     entries = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in card.items()]
-    for name, text in (
-        ("token_counts.json", json.dumps(counts.tolist()) + "\n"),
-        ("card.json", "{\n" + ",\n".join(entries) + "\n}\n"),
-    ):
-        with replacing(output / name) as beside:
-            beside.write_text(text, encoding="utf-8")
+    with replacing(folder / "card.json") as beside:
+        beside.write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")
 
 
 def _device() -> torch.device:

@@ -458,6 +458,18 @@ def output_direction(model: BilinearTransformer, token: str, others: Sequence[st
     return rows[0] - rows[1:].mean(0) if others else rows[0]
 
 
+def eigenvector(vectors: Float[Tensor, "d_model n"], index: int) -> Float[Tensor, " d_model"]:
+    """A column of ascending eigenvectors: 0 is the most negative, -1 the most positive.
+
+    Raises:
+        ValueError: an index out of range; names the range.
+    """
+    n = vectors.shape[1]
+    if not -n <= index < n:
+        raise ValueError(f"eigenvector: of {n} eigenvectors the indices are {-n}..{n - 1}, got {index}")
+    return vectors[:, index]
+
+
 def token_spectra(
     model: BilinearTransformer, tokens: Int[Tensor, " n"], layer: int = 0, chunk: int = 16
 ) -> Float[Tensor, "n d_model"]:

@@ -189,6 +189,15 @@ def test_interaction_refuses_what_has_no_matrix(layer, width, bias):
         model.interaction(torch.zeros(width), layer)
 
 
+def test_an_eigenvector_out_of_range_is_named():
+    vectors = torch.eye(4)
+    assert torch.equal(transformer.eigenvector(vectors, -1), vectors[:, 3])
+    assert torch.equal(transformer.eigenvector(vectors, 0), vectors[:, 0])
+    for index in (4, -5):
+        with pytest.raises(ValueError, match=rf"the indices are -4\.\.3, got {index}"):
+            transformer.eigenvector(vectors, index)
+
+
 def test_token_spectra_are_those_of_one_matrix_at_a_time(model):
     tokens = torch.tensor([3, 40, 7])
     spectra = transformer.token_spectra(model, tokens, chunk=2)
@@ -355,7 +364,8 @@ def test_the_released_checkpoint_is_small_and_alive(released):
     assert sum(sizes) < 12e6
     assert released.name == "checkpoints/tinystories"
     assert all(parameter.abs().max() > 1e-3 for parameter in released.parameters())
-    assert {p.name for p in transformer.RELEASED.iterdir()} >= {"card.json", "comparison.json", "token_counts.json"}
+    assert {p.name for p in transformer.RELEASED.iterdir()} >= {"card.json", "token_counts.json"}
+    assert len(json.loads((transformer.RELEASED / "card.json").read_text())["comparison"]) >= 4
 
 
 def test_the_released_logits_are_those_of_the_written_forward_pass(released):
