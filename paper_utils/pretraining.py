@@ -316,8 +316,7 @@ def compare(
     for name, (sizes, changes) in COMPARED.items():
         config = dataclasses.replace(RELEASED_CONFIG, **sizes)
         _, card = _train(config, dataclasses.replace(recipe, **changes), tokenizer, texts, device, resume=True)
-        weights = int(card["model"].split()[-2].replace(",", ""))
-        rows.append({"setting": name, "weights": weights, "epochs": recipe.epochs, **sizes, **changes, **card["final"]})
+        rows.append({"setting": name, "weights": card["weights"], "epochs": recipe.epochs, **sizes, **changes, **card["final"]})
         print(rows[-1])
         _write_card(output, {**_read_card(output), "comparison": rows})
 
@@ -334,7 +333,8 @@ def _train(config, recipe, tokenizer, texts, device, resume):
     tokens = {split: sum(len(story) - 1 for story in stories[split]) for split in stories}
     characters = characters_covered(model, texts["validation"].texts)
     card = {
-        "model": f"one-layer bilinear transformer, {sum(p.numel() for p in model.parameters()):,} weights",
+        "model": f"bilinear transformer of {config.n_layer} layer(s) on TinyStories",
+        "weights": sum(p.numel() for p in model.parameters()),
         "data": {split: {"stories": len(s.texts), **s.files} for split, s in texts.items()},
         "config": asdict(config),
         "recipe": asdict(recipe),
