@@ -316,7 +316,9 @@ def compare(
     for name, (sizes, changes) in COMPARED.items():
         config = dataclasses.replace(RELEASED_CONFIG, **sizes)
         _, card = _train(config, dataclasses.replace(recipe, **changes), tokenizer, texts, device, resume=True)
-        rows.append({"setting": name, "weights": card["weights"], "epochs": recipe.epochs, **sizes, **changes, **card["final"]})
+        rows.append(
+            {"setting": name, "weights": card["weights"], "epochs": recipe.epochs, **sizes, **changes, **card["final"]}
+        )
         print(rows[-1])
         _write_card(output, {**_read_card(output), "comparison": rows})
 
