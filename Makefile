@@ -51,7 +51,7 @@ train-dihedral: $(ENV) ## train checkpoints/dihedral_D53 anew (about 10 minutes 
 train-tinystories: $(ENV) ## train checkpoints/tinystories anew (under an hour on 2 cores; resumes where it was stopped)
 	@$(BIN)/python -m paper_utils.pretraining
 
-compare-tinystories: $(ENV) ## the settings compared before: five trainings of half an epoch, written into its card
+compare-tinystories: $(ENV) ## the settings compared before: five trainings of a quarter epoch, written into its card
 	@$(BIN)/python -m paper_utils.pretraining --compare
 
 bench: $(ENV) ## our training against the seeds' way of doing it, as ratios

@@ -275,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, help="train on so many stories only")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--output", type=Path, default=RELEASED)
-    parser.add_argument("--compare", action="store_true", help="instead: the compared settings, half an epoch each")
+    parser.add_argument("--compare", action="store_true", help="instead: the compared settings, a quarter epoch each")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     device = _device()
@@ -298,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     texts = {split: data.load_stories(split, options.limit) for split in ("train", "validation")}
     tokenizer = train_tokenizer(texts["train"].texts, options.vocabulary)
     if options.compare:
-        return compare(tokenizer, texts, dataclasses.replace(recipe, epochs=0.5), options.output, device)
+        return compare(tokenizer, texts, dataclasses.replace(recipe, epochs=0.25), options.output, device)
     model, card = _train(config, recipe, tokenizer, texts, device, resume=True)
     if not dist.is_initialized() or dist.get_rank() == 0:
         release(model, card, texts, options.output)
