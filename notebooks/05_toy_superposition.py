@@ -883,10 +883,10 @@ results.findings(rows_found)
 # - **The directions share an offset.** $\tanh(b_{enc})$ is in each of them; the importance-weighted mean direction
 #   has a cosine above 0.9 with it. Without it the columns hold no more of the importance near the best two rays than
 #   random angles do: 0.42 of it in either case, over six seeds. So the features gather only as much as the offset
-#   outweighs the columns, in two or three of the six seeds to 0.8 or more near two rays (another number of threads
-#   gives another count).
+#   outweighs the columns, in some of the six seeds to 0.8 or more near two rays (two, three and four of them on three
+#   processors: several lie near 0.8, and rounding decides).
 # - **The order of events is not the seed's.** "In the middle random, then gradually into 2 dim": here, in seed 0, all
-#   importance starts within two rays and about 0.6 of it is left there after epoch 20.
+#   importance starts within two rays and 0.5 to 0.6 of it is left there after epoch 20.
 # - **The features are not dense.** "Sparsity = 0" is not set by anything: a feature is 0 on 44 % of the images on
 #   average, between 10 % and always (one feature never fires).
 # - **"Cos sim: around 0" is about lengths.** The quantity is a sum of squared inner products, and the encoder's
