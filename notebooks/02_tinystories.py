@@ -95,8 +95,7 @@ print(f"{WEIGHTS}; {len(stories.texts)} stories, {stories.source}")
 KEPT = [1, 2, 4, 8, 16, 64, model.config.d_model]  # of the truncation
 FIGURES = """
 spectrum word_table_first word_table_first_frequent word_table_second word_table_second_frequent word_table_strongest
-word_list_test
-token_spectra truncation all_spectra
+word_list_test token_spectra truncation all_spectra
 """
 NUMBERS = """
 weights parameters d_model nats_per_token bits_per_character tokens vocabulary_seen
@@ -108,6 +107,8 @@ swim_words swim_p_all swim_p_best swim_best_score swim_best_eigenvector swim_bes
 eat_words eat_p_all eat_p_best eat_best_score eat_best_eigenvector eat_best_path eat_vectors_at_1_percent
 spectra_tokens negative_stronger_share
 """
+
+# %%
 results.begin(
     "02_tinystories",
     mode=MODE,
@@ -285,12 +286,13 @@ LISTS = {
     "yummy tasty fruit candy banana sandwich cheese snack milk chocolate cream kitchen plate bowl",
 }
 known = model.tokenizer.get_vocab()
-column = {int(token): i for i, token in enumerate(frequent)}
-usual = paths[:, :, frequent]
+common = (counts >= (50 if released else 1)).nonzero().flatten()
+column = {int(token): i for i, token in enumerate(common)}
+usual = paths[:, :, common]
 verbs = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
 tests, words = {}, {}
 for verb, listed in LISTS.items():
-    words[verb] = [w for w in listed.split() if w in known and counts[known[w]] >= 50]
+    words[verb] = [w for w in listed.split() if known.get(w) in column]
     own = transformer.output_direction(model, verb, [v for v in verbs if v != verb])
     own_vectors = bilinear.eigendecompose(model.interaction(own))[1][:, SHOWN]
     ids = [column[known[w]] for w in words[verb]]

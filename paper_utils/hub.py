@@ -44,8 +44,7 @@ def latest_commit(repository: str) -> str:
     """
     from huggingface_hub import HfApi
 
-    page = f"{HUB}/{repository}/resolve/main/config.json"
-    if not answering([page]):
+    if not answering([f"{HUB}/{repository}"]):
         raise Unreachable(f"the hub does not answer for {repository}")
     try:
         return HfApi().model_info(repository, timeout=10).sha

@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paper_utils import hub, training
-from paper_utils.files import ROOT, replacing
+from paper_utils.files import ROOT, data_folder, replacing
 
 RELEASED = ROOT / "checkpoints" / "tinystories"
 PUBLISHED = "tdooms/TinyStories-1-1024-i5n"
+PUBLISHED_TOKENIZER = "tdooms/ts-tokenizer-4096"  # of the whole published family, whose repositories hold none
 SPECIALS = ("[UNK]", "[BOS]", "[EOS]")
 UNK, BOS, EOS = range(3)
 
@@ -275,6 +276,9 @@ class BilinearTransformer(nn.Module):
     def from_pretrained(cls, source: str | Path) -> "BilinearTransformer":
         """Read config.json, model.safetensors and, where it lies beside them, tokenizer.json.
 
+        A model of the hub that comes without tokenizer gets the published family's: tinystories/tokenizer-4096.json of
+        the data folder, else the hub's.
+
         Args:
             source: a folder, or a hub id `owner/name`, or `owner/name@commit` to pin it. The id's commit is looked up
                 and kept in the model's `name` where none is given.
@@ -293,8 +297,11 @@ class BilinearTransformer(nn.Module):
         _check_tensors(folder / "model.safetensors", state, model.state_dict())
         model.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
         model.name = name
-        if (folder / "tokenizer.json").exists():
-            model.tokenizer = read_tokenizer(folder / "tokenizer.json", config.n_vocab)
+        tokenizer = folder / "tokenizer.json"
+        if not tokenizer.exists() and "@" in name:
+            tokenizer = _family_tokenizer()
+        if tokenizer.exists():
+            model.tokenizer = read_tokenizer(tokenizer, config.n_vocab)
         return model.requires_grad_(False).eval()
 
     def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
@@ -412,6 +419,14 @@ def _locate(source: str | Path) -> tuple[Path, str]:
     commit = commit or hub.latest_commit(name)
     folder = hub.download(name, ["config.json", "model.safetensors"], commit)
     return folder, f"{name}@{commit[:12]}"
+
+
+def _family_tokenizer() -> Path:
+    at_hand = data_folder() / "tinystories" / "tokenizer-4096.json"
+    if at_hand.exists():
+        return at_hand
+    commit = hub.latest_commit(PUBLISHED_TOKENIZER)
+    return hub.download(PUBLISHED_TOKENIZER, ["tokenizer.json"], commit) / "tokenizer.json"
 
 
 def _read_config(path: Path) -> TransformerConfig:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from einops import einsum
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
 
 from paper_utils import bilinear, hub, transformer
 from paper_utils.transformer import BOS, EOS, BilinearTransformer, TransformerConfig
@@ -339,11 +340,39 @@ def test_a_pickle_is_never_opened(folder):
 
 def test_from_the_hub_at_a_commit(folder, monkeypatch):
     asked = []
+    (folder / "tokenizer.json").write_text(small_tokenizer().to_str())
     monkeypatch.setattr(hub, "latest_commit", lambda name: "c" * 40)
     monkeypatch.setattr(hub, "download", lambda name, files, commit: asked.append((name, commit)) or folder)
     assert BilinearTransformer.from_pretrained("someone/model").name == "someone/model@cccccccccccc"
     assert BilinearTransformer.from_pretrained("someone/model@abcdef").name == "someone/model@abcdef"
     assert asked == [("someone/model", "c" * 40), ("someone/model", "abcdef")]
+
+
+def small_tokenizer() -> Tokenizer:
+    vocabulary = {token: i for i, token in enumerate([*transformer.SPECIALS, *(f"w{i}" for i in range(45))])}
+    return Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+
+
+def test_a_model_of_the_hub_gets_the_published_familys_tokenizer(folder, tmp_path, monkeypatch):
+    """From the data folder where it lies there, else from the hub, at the commit the hub names."""
+    tokenizer, asked = small_tokenizer(), []
+    monkeypatch.setenv("PAPER_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(hub, "latest_commit", lambda name: "c" * 40)
+
+    def download(name, files, commit):
+        asked.append(name)
+        if name == transformer.PUBLISHED_TOKENIZER:
+            tokenizer.save(str(tmp_path / "tokenizer.json"))
+            return tmp_path
+        return folder
+
+    monkeypatch.setattr(hub, "download", download)
+    assert BilinearTransformer.from_pretrained("someone/model").token_ids(["w7"]) == [10]
+    assert asked == ["someone/model", transformer.PUBLISHED_TOKENIZER]
+    (tmp_path / "data" / "tinystories").mkdir(parents=True)
+    tokenizer.save(str(tmp_path / "data" / "tinystories" / "tokenizer-4096.json"))
+    assert BilinearTransformer.from_pretrained("someone/model").token_ids(["w7"]) == [10]
+    assert asked[2:] == ["someone/model"]
 
 
 def test_neither_a_folder_nor_a_hub_id():
