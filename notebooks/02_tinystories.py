@@ -87,7 +87,7 @@ try:
 except data.DataUnavailable as error:
     print(f"STAND-IN TEXT: {error}. Going on with stories sampled from the model; no claim is judged on them.")
     stories = data.Stories(model.sample(24 if QUICK else 64, SEED, "Once upon a time"), "sampled-stories", {})
-names = ["model.safetensors", "config.json", "tokenizer.json", "token_counts.json", "card.json"] if released else []
+names = ["model.safetensors", "config.json", "tokenizer.json", "token_counts.json"] if released else []
 used = {f"checkpoints/tinystories/{name}": files.digest(transformer.RELEASED / name) for name in names}
 print(f"{WEIGHTS}; {len(stories.texts)} stories, {stories.source}")
 
