@@ -260,7 +260,9 @@ word_table(EIGENVECTORS[1], everything, "word_table_second", "all tokens")
 word_table(EIGENVECTORS[1], frequent, "word_table_second_frequent", seen)
 
 # %% [markdown]
-# **Figure `word_table_second`.** The second of `EIGENVECTORS` (by default index 2, the third most negative), all tokens. **Figure `word_table_second_frequent`.** The same for frequent tokens.
+# **Figure `word_table_second`.** The second of `EIGENVECTORS` (by default index 2, the third most negative), all tokens.
+#
+# **Figure `word_table_second_frequent`.** The same for frequent tokens.
 
 # %%
 strongest = int(values.abs().argmax())

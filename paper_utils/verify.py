@@ -41,13 +41,13 @@ def write_readme(text: str, claims: list[Claim], numbers: Mapping[str, Mapping],
     Raises:
         ValueError: a marker is missing.
     """
-    head = ["| notebook | headline | measured | the seed | minutes | memory |", "| --- | --- | --- | --- | --- | --- |"]
+    head = ["| notebook | headline | measured | the seed | memory |", "| --- | --- | --- | --- | --- |"]
     for claim in (c for c in claims if c.entry.get("headline")):
         name, run, seed = claim.notebook, account[claim.notebook], claim.entry.get("seed_value", "-")
         picture, value = f"figures/{name}/{claim.entry['figure']}.png", show(numbers[name][claim.key])
         shown = f"[{cell(claim.sentence)}]({picture}) | {value}"
-        minutes, memory = f"{run['seconds'] / 60:.1f}", f"{run['peak_mb'] / 1000:.1f} GB"
-        head.append(f"| [{name}](notebooks/{name}.ipynb) | {shown} | {seed} | {minutes} | {memory} |")
+        memory = f"{run['peak_mb'] / 1000:.1f} GB"
+        head.append(f"| [{name}](notebooks/{name}.ipynb) | {shown} | {seed} | {memory} |")
     for marker, part in (("headlines", "\n".join(head)), ("claims", table(claims, numbers))):
         start, end = f"<!-- {marker}: written by make verify -->", f"<!-- end of {marker} -->"
         if not (start in text and end in text):
