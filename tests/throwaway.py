@@ -1,6 +1,8 @@
 """Throw-away notebooks for the tests of the runner: five code cells that write one figure and one number."""
 
+import functools
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -65,7 +67,9 @@ def start(root: Path, *words: str, **env: str) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(root), "PAPER_DATA": str(root / "data"), "OMP_NUM_THREADS": "1"} | env
     command = [sys.executable, "-m", "paper_utils.runner", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=root, env=environment, start_new_session=True, **pipes)
+    # A shell's background job ignores Ctrl-C, and so would every command that a test run as one starts.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, cwd=root, env=environment, start_new_session=True, preexec_fn=heed, **pipes)
 
 
 def end(process: subprocess.Popen) -> subprocess.CompletedProcess:
