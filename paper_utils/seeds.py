@@ -34,7 +34,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
-from paper_utils import bilinear, data, groups, manifest, plotting, results, sae, training
+from paper_utils import bilinear, data, groups, manifest, plotting, publishing, results, sae, training
 from paper_utils import superposition as sp
 from paper_utils.files import ROOT, replacing
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from paper_utils import groups
+from paper_utils import groups, training
 from paper_utils.files import ROOT
 from paper_utils.groups import CyclicGroup, DihedralGroup, GroupMLP, GroupTraining
 

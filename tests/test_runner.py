@@ -248,7 +248,7 @@ def test_what_make_figures_executes(checkout):
     run_of["figures"]["curve"] |= {"caption": curve["caption"], "cell": curve["cell"]}
     assert entry() == run_of, "and nothing else of the manifest moved"
     after = snapshot(checkout / "figures")
-    assert {name for name in before if before[name] != after[name]} == {"manifest.json"}
+    assert {name for name in before if before[name] != after[name]} == {"manifest.json", "index.html"}
 
     change(checkout / "paper_utils" / "helper.py", "2", "3")
     assert executed(checkout) == {"02_helper"}, "the notebook that imports the helper and no other"
