@@ -114,7 +114,8 @@ results.begin(
 # $$h = W_2\,\mathrm{relu}(W_1 \tilde x + b_1) + b_2, \qquad \text{logits} = W_3\,\mathrm{relu}(h) + b_3, \qquad \tilde x = (x - 0.1307)/0.3081,$$
 #
 # trained with plain SGD (learning rate 0.001, batches of 64) for five epochs: enough for most digits, far from converged. The
-# autoencoder reads $h$, the second layer before its ReLU, on the training images in one shuffled order.
+# autoencoder reads $h$, the second layer before its ReLU, on the training images in one shuffled order. The first classifier is the one that the whole
+# notebook is about; the others are for [further runs](#How-much-the-run-varies).
 #
 # Weights are kept as safetensors under `build/weights/`, by recipe, data and code; a second run loads them.
 
@@ -125,24 +126,31 @@ if QUICK:
     train_x, train_y = train_x[:6400], train_y[:6400]
 
 
-def trained_classifier(seed: int) -> tuple[sae.Classifier, training.History]:
-    config, model = sae.ClassifierConfig(), sae.Classifier(seed=seed).to(DEVICE)
+def classifier_run(seed: int) -> training.Run:
+    config = sae.ClassifierConfig()
 
-    def train() -> tuple[dict, training.History]:
-        history = sae.train_classifier(model, train_x, train_y, config, seed)
+    def train(x, y) -> tuple[dict, training.History]:
+        model = sae.Classifier(seed=seed).to(DEVICE)
+        history = sae.train_classifier(model, x.to(DEVICE), y.to(DEVICE), config, seed)
         return model.state_dict(), history
 
     recipe = (config, seed, len(train_x))
-    state, history = training.cached("mnist_classifier", recipe, images.files, sae.TRAINED_BY, train)
+    return training.Run("mnist_classifier", recipe, images.files, sae.TRAINED_BY, train, (train_x, train_y))
+
+
+def loaded_classifier(state: dict) -> sae.Classifier:
+    model = sae.Classifier().to(DEVICE)
     model.load_state_dict(state)
-    return model.eval().requires_grad_(False), history
+    return model.eval().requires_grad_(False)
 
 
 def shuffled(seed: int) -> torch.Tensor:
     return torch.randperm(len(train_x), generator=torch.Generator().manual_seed(seed)).to(DEVICE)
 
 
-classifier, classifier_history = trained_classifier(SEED)
+# %%
+(state, classifier_history), *others = training.cached(*(classifier_run(seed) for seed in (SEED, *SEEDS)))
+classifier, other_classifiers = loaded_classifier(state), [loaded_classifier(other) for other, _ in others]
 order = shuffled(SEED)
 activations, labels = classifier.activations(train_x[order]), train_y[order]
 test_activations, test_y = classifier.activations(images.test_x.to(DEVICE)), images.test_y.to(DEVICE)
@@ -212,14 +220,16 @@ for name, gradient in by_hand.items():
 
 
 # %% [markdown]
-# Training. The full run is 200 epochs from seed `SEED`. Its weights after the epoch at which the three kinds are compared are kept as well.
+# Training, of all autoencoders of this notebook, side by side. The full run is 200 epochs from seed `SEED`; its weights after the epoch at which the [three kinds](#Beyond-the-seed:-three-kinds)
+# are compared are kept as well. Then the two other kinds on the same activations, and further runs, each on its own classifier.
 
 
 # %%
-def trained_sae(kind: str, seed: int, epochs: int, activations: torch.Tensor) -> tuple[dict, training.History]:
-    config, model = sae.SAEConfig(epochs=epochs), sae.SparseAutoencoder(kind=kind, seed=seed, k=K).to(DEVICE)
+def sae_run(kind: str, seed: int, epochs: int, activations: torch.Tensor) -> training.Run:
+    config = sae.SAEConfig(epochs=epochs)
 
-    def train() -> tuple[dict, training.History]:
+    def train(activations) -> tuple[dict, training.History]:
+        model, activations = sae.SparseAutoencoder(kind=kind, seed=seed, k=K).to(DEVICE), activations.to(DEVICE)
         extra, live = {}, []
 
         def each_epoch(epoch: int) -> None:
@@ -233,7 +243,7 @@ def trained_sae(kind: str, seed: int, epochs: int, activations: torch.Tensor) ->
 
     k = K if kind == "topk" else None
     recipe = (kind, config, seed, k, sae.ClassifierConfig(), len(train_x), MARKS, COMPARE_AT)
-    return training.cached(f"sae_{kind}", recipe, images.files, sae.TRAINED_BY, train)
+    return training.Run(f"sae_{kind}", recipe, images.files, sae.TRAINED_BY, train, (activations,))
 
 
 def loaded(kind: str, state: dict, prefix: str = "") -> sae.SparseAutoencoder:
@@ -242,7 +252,12 @@ def loaded(kind: str, state: dict, prefix: str = "") -> sae.SparseAutoencoder:
     return model.requires_grad_(False)
 
 
-state, history = trained_sae("published", SEED, EPOCHS, activations)
+# %%
+runs = [sae_run("published", SEED, EPOCHS, activations)]
+runs += [sae_run(kind, SEED, COMPARE_AT, activations) for kind in ("topk", "corrected")]
+for seed, other in zip(SEEDS, other_classifiers, strict=True):
+    runs.append(sae_run("published", seed, SEED_EPOCHS, other.activations(train_x[shuffled(seed)])))
+(state, history), topk, corrected, *further = training.cached(*runs)
 published = loaded("published", state)
 for epoch in STATED:
     for term in ("reconstruction", "l1", "l0"):
@@ -299,10 +314,7 @@ print(f"largest distance of a row's norm across features from the 1 it was scale
 # the first 31 epochs.
 
 # %%
-spread = {}
-for seed in SEEDS:
-    other = trained_classifier(seed)[0].activations(train_x[shuffled(seed)])
-    spread[seed] = trained_sae("published", seed, SEED_EPOCHS, other)[1]
+spread = {seed: past for seed, (_, past) in zip(SEEDS, further, strict=True)}
 rows = {}
 for epoch in SPREAD:
     for term in ("reconstruction", "l1", "l0", "live"):
@@ -564,9 +576,8 @@ results.save_page(page, "feature_browser", alt="features of the sparse autoencod
 
 # %%
 models, histories = {"published": compared}, {"published": history}
-for kind in ("corrected", "topk"):
-    weights, histories[kind] = trained_sae(kind, SEED, COMPARE_AT, activations)
-    models[kind] = loaded(kind, weights)
+for kind, (weights, past) in {"corrected": corrected, "topk": topk}.items():
+    models[kind], histories[kind] = loaded(kind, weights), past
 table = {}
 for kind, model in models.items():
     table[kind] = sae.evaluate(model, classifier, test_activations, test_y)
@@ -667,7 +678,7 @@ results.findings(rows)
 # - Mutual information looks at firing only, not at how strongly a feature fires, and at one feature at a time; the sum over features is no joint information.
 # - The direction in pixels is a mean gradient: exact for small changes of an image, and blind to what the ReLUs do beyond.
 # - The three kinds were compared at one strength each, not along their curves of L0 against reconstruction; learning rates were not tuned for any of them, and the top-k kind lacks the auxiliary loss.
-# - The live features at a given epoch depend on rounding: over many thousand steps, another number of threads gives other counts.
+# - The live features at a given epoch depend on rounding: over many thousand steps, another processor, or another number of threads, gives other counts.
 #
 # ## References
 #

@@ -134,9 +134,9 @@ def train_features(seed: int, config: sp.FeatureConfig):
         history = sp.train_feature_net(net, x, y, config, seed, lambda epoch: {"accuracy": accuracy(net)})
         return net.state_dict(), history
 
-    state, history = training.cached(
-        f"05-features-{seed}", (config, seed, rows), images.files, [sp.FeatureNet, sp.train_feature_net], train
-    )
+    code = [sp.FeatureNet, sp.train_feature_net]
+    run = training.Run(f"05-features-{seed}", (config, seed, rows), images.files, code, train)
+    state, history = training.cached(run)[0]
     net = sp.FeatureNet(config, seed)
     net.load_state_dict(state)
     return net, history
@@ -182,7 +182,7 @@ def train_plane():
 
 code = [sp.FeatureNet, sp.PlaneAutoencoder, sp.train_planes, sp.feature_importance, sp.feature_directions]
 recipe = (feature_config, plane_config, SEED, rows)
-state, plane_history = training.cached("05-plane", recipe, images.files, code, train_plane)
+state, plane_history = training.cached(training.Run("05-plane", recipe, images.files, code, train_plane))[0]
 rise, direction = state.pop("rise"), state.pop("direction")  # [epoch feature], [epoch feature 2]
 plane.load_state_dict(state)
 importance = torch.stack([sp.normalise_importance(r).scaled for r in rise])
@@ -535,7 +535,7 @@ def train_further():
 
 
 recipe = (short, plane_config, SEEDS, rows)
-state, _ = training.cached("05-planes", recipe, images.files, code, train_further)
+state, _ = training.cached(training.Run("05-planes", recipe, images.files, code, train_further))[0]
 weights = [importance[-1]] + [state[f"importance_{i}"] for i in range(N_SEEDS)]
 measured = [direction[-1]] + [state[f"direction_{i}"] for i in range(N_SEEDS)]
 bare = [columns] + [state[f"{i}.encoder.weight"].T for i in range(N_SEEDS)]
@@ -621,7 +621,7 @@ def train_toys(n: int, m: int, decays: list[float], n_seeds: int, sparsities: li
         return model.state_dict(), {"loss": losses.tolist()}
 
     recipe = (n, m, decays, n_seeds, sparsities, config, SEED)
-    state, history = training.cached(f"05-toy-{n}-{m}", recipe, {}, toy_code, train)
+    state, history = training.cached(training.Run(f"05-toy-{n}-{m}", recipe, {}, toy_code, train))[0]
     return state["w"].reshape(*shape, m, n), torch.tensor(history["loss"]).reshape(shape)
 
 
@@ -792,7 +792,9 @@ def train_on_features():
 
 
 recipe = (short, wide_config, SEEDS, rows)
-state, history = training.cached("05-toy-mnist", recipe, images.files, [sp.FeatureNet, *toy_code], train_on_features)
+code = [sp.FeatureNet, *toy_code]
+run = training.Run("05-toy-mnist", recipe, images.files, code, train_on_features)
+state, history = training.cached(run)[0]
 w_mnist, w_shuffled = state["w"].reshape(2, N_SEEDS, 2, 49)
 
 # %%

@@ -34,6 +34,7 @@ RUN = {
     "dirty": "with changes not committed",
     "lock": "requirements.lock",
     "environment": "versions",
+    "weights": "weights in build/weights/",
     "seconds": "seconds",
     "peak_mb": "peak memory in MB",
 }

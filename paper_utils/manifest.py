@@ -1,7 +1,8 @@
 """figures/manifest.json: an entry a figure, and below it what its notebook's figures share; what disagrees with it.
 
-{notebook: {mode, seeds, source, files, environment, seconds, peak_mb, parameters, commit, dirty, lock, fingerprint,
-numbers, figures: {name: {files: {file: sha256}, alt, caption, cell: {index, heading}, seconds}}, pages: {name: {alt}}}}
+{notebook: {mode, seeds, source, files, environment, weights, seconds, peak_mb, parameters, commit, dirty, lock,
+fingerprint, numbers, figures: {name: {files: {file: sha256}, alt, caption, cell: {index, heading}, seconds}},
+pages: {name: {alt}}}}
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from nbformat import NotebookNode
 from paper_utils import sources
 from paper_utils.files import ROOT, digest, read_json
 
-SHARED = ("mode", "seeds", "source", "files", "environment", "seconds", "peak_mb")
+SHARED = ("mode", "seeds", "source", "files", "environment", "weights", "seconds", "peak_mb")
 
 
 def written_by(executed: NotebookNode) -> dict[str, int]:

@@ -274,6 +274,8 @@ def finish() -> None:
         "pages": run.pages,
         "numbers": run.numbers,
         "environment": _environment(),
+        # As with torch below: of training only where the notebook itself loaded it.
+        "weights": dict(training.USED) if (training := sys.modules.get("paper_utils.training")) else {},
         "seconds": round(time.time() - run.started, 1),
         "peak_mb": _peak_mb(),
     }

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbformat import NotebookNode
@@ -67,7 +68,7 @@ class Engine(NBClientEngine):
     """papermill's engine with a kernel of this very interpreter over ipc, and a word at each cell's start."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, *, env, on_cell, kernels, **kwargs):
+    def execute_managed_notebook(cls, nb_man, kernel_name, *, env, name, on_cell, kernels, **kwargs):
         # ipc: no port that another process could take between choosing and binding it. Its path must stay short.
         with tempfile.TemporaryDirectory(prefix="paper-") as folder:
             km = AsyncKernelManager(transport="ipc", ip=f"{folder}/k", connection_file=f"{folder}/c.json")
@@ -83,11 +84,11 @@ class Engine(NBClientEngine):
             )
             client.owns_km = True  # so that the kernel is shut down however the run ends
             client.on_cell_start = lambda cell, cell_index: on_cell(cell_index)
-            kernels.append(km)
+            kernels[name] = km
             try:
                 client.execute()
             finally:
-                kernels.remove(km)
+                del kernels[name]
 
 
 papermill_engines.register("paper", Engine)
@@ -180,6 +181,7 @@ def execute(
                 progress_bar=False,
                 request_save_on_cell_execute=True,
                 env=env,
+                name=name,
                 on_cell=lambda index: show.cell(name, index, len(notebook.cells)),
                 kernels=show.kernels,
             )
@@ -212,7 +214,9 @@ class Progress:
     """One line on the terminal for what is running now: notebook k of n, cell i of m, and what the training says."""
 
     def __init__(self, total: int) -> None:
-        self.total, self.kernels, self.interrupted = total, [], False
+        self.total, self.interrupted = total, False
+        self.kernels: dict[str, AsyncKernelManager] = {}
+        self.peaks: dict[str, int] = {}  # the most memory, in MB, that each notebook's processes were seen to hold
         self._running: dict[str, tuple[int, str, Path]] = {}
         self._started = 0
         self._lock = threading.Lock()
@@ -249,9 +253,8 @@ class Progress:
     def stop(self) -> None:
         """Let no further notebook and no further cell start, and kill the kernels that run."""
         self.interrupted = True
-        for km in list(self.kernels):
-            if km.provisioner and km.provisioner.process:
-                os.kill(km.provisioner.process.pid, signal.SIGKILL)
+        for pid in self._processes().values():
+            os.kill(pid, signal.SIGKILL)
 
     def say(self, line: str) -> None:
         # One write: two notebooks that end together would mix their lines.
@@ -262,9 +265,18 @@ class Progress:
         if self.interrupted:
             raise InterruptedError("interrupted")
 
+    def _processes(self) -> dict[str, int]:
+        started = {name: km.provisioner.process for name, km in list(self.kernels.items()) if km.provisioner}
+        return {name: process.pid for name, process in started.items() if process}
+
     def _watch(self) -> None:
-        live = sys.stdout.isatty()
-        while not self._over.wait(0.5 if live else 20):
+        live, said = sys.stdout.isatty(), time.monotonic()
+        while not self._over.wait(0.5):
+            for name, pid in self._processes().items():
+                self.peaks[name] = max(self.peaks.get(name, 0), memory_mb(pid))
+            if not live and time.monotonic() - said < 20:
+                continue
+            said = time.monotonic()
             with self._lock:
                 lines = [
                     f"[{k}/{self.total}] {n}  {cell}  {_last_line(log)}" for n, (k, cell, log) in self._running.items()
@@ -274,6 +286,15 @@ class Progress:
                 print(f"\r\x1b[K{' | '.join(lines)[:width]}", end="", flush=True)
             elif lines:
                 print("\n".join(f"    {line}" for line in lines), flush=True)
+
+
+def memory_mb(pid: int) -> int:
+    """Resident memory of a process and all it started, in MB; what they share counts for each. 0 once it is over."""
+    try:
+        process = psutil.Process(pid)
+        return round(sum(p.memory_info().rss for p in [process, *process.children(recursive=True)]) / 1e6)
+    except psutil.Error:
+        return 0
 
 
 def _last_line(path: Path) -> str:
@@ -310,6 +331,9 @@ def run_one(path: Path, values: Mapping[str, object], changed: bool, threads: in
         outcome.seconds, outcome.cells = time.monotonic() - started, len(code_cells(notebook))
         if outcome.ok:
             account = outcome.account = read_account(staging) | {"cells": manifest.written_by(notebook)}
+            # The whole run's: from the kernel's start, and with the processes that it trained in.
+            account["seconds"] = round(outcome.seconds, 1)
+            account["peak_mb"] = max(account["peak_mb"], show.peaks.get(name, 0))
             outcome.published = out = place(account, changed)
             prepare(out)
             publish(account, staging, out, manifest.entry(account, source, values, before))

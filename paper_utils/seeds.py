@@ -215,13 +215,12 @@ def _code_digest(*code: Callable | ModuleType) -> str:
 @contextmanager
 def _quietly(threads: int) -> Iterator[None]:
     """Run a block on this many threads, its progress bars off: those of several runs would overwrite each other."""
-    before, shown = torch.get_num_threads(), os.environ.get("PAPER_PROGRESS")
-    torch.set_num_threads(threads)
+    shown = os.environ.get("PAPER_PROGRESS")
     os.environ["PAPER_PROGRESS"] = os.devnull
     try:
-        yield
+        with training.threads(threads):
+            yield
     finally:
-        torch.set_num_threads(before)
         os.environ.pop("PAPER_PROGRESS")
         if shown is not None:
             os.environ["PAPER_PROGRESS"] = shown

@@ -7,10 +7,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import joblib
 import torch
+from joblib.externals.loky import get_reusable_executor
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -19,6 +22,7 @@ from tqdm import tqdm
 from paper_utils.files import ROOT, replacing
 
 History = dict[str, list[float]]
+USED: dict[str, str] = {}  # files in build/weights/ that `cached` gave out: "trained" by this process, or "kept" before
 
 
 @contextmanager
@@ -141,32 +145,87 @@ def fit(
     return history
 
 
-def cached(
-    name: str,
-    recipe: object,
-    files: Mapping[str, str],
-    code: Sequence[ModuleType | Callable],
-    train: Callable[[], tuple[Mapping[str, Tensor], History]],
-) -> tuple[dict[str, Tensor], History]:
-    """Trained weights from build/weights/, or from `train()` where this recipe was not trained before.
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Run a block with torch on `n` threads; afterwards it has as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
-    Weights are safetensors, never a pickle; the history travels in the file's metadata.
+
+@dataclass(frozen=True)
+class Run:
+    """A training, for `cached`.
 
     Args:
-        name: starts the file's name, for people.
+        name: starts the weights' file name, for people.
         recipe: configs and seeds, told apart by their repr.
         files: the data's hashes (`Images.files`).
         code: modules or functions whose source decides the result: a changed line trains anew.
-        train: returns the state dict and the history.
+        train: called with `tensors`; returns the state dict and the history. It may be called in another process, so
+            that what it refers to is copied there.
+        tensors: what is large; processes share it.
     """
-    sources = [inspect.getsource(c) for c in (fit, *code)]
-    key = hashlib.sha256(repr((recipe, sorted(files.items()), sources, torch.__version__)).encode()).hexdigest()[:16]
-    path = ROOT / "build" / "weights" / f"{name}-{key}.safetensors"
-    if not path.exists():
-        state, history = train()
-        save_weights(path, state, {"history": json.dumps(history), "recipe": repr(recipe)})
-    state, metadata = load_weights(path)
-    return state, json.loads(metadata["history"])
+
+    name: str
+    recipe: object
+    files: Mapping[str, str]
+    code: Sequence[ModuleType | Callable]
+    train: Callable[..., tuple[Mapping[str, Tensor], History]]
+    tensors: Sequence[Tensor] = ()
+
+    @property
+    def path(self) -> Path:
+        sources = [inspect.getsource(c) for c in (fit, _train, *self.code)]
+        key = repr((self.recipe, sorted(self.files.items()), sources, torch.__version__))
+        return ROOT / "build" / "weights" / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+
+
+def cached(*runs: Run) -> list[tuple[dict[str, Tensor], History]]:
+    """State dict and history of each run, from build/weights/, or by training where it was not trained before.
+
+    Each training has one thread: steps as small as ours gain nothing from a second, and then its result does not depend
+    on how many cores there are. As many as torch has threads here go side by side, each in a process of its own; put
+    the longest first. Weights are safetensors, never a pickle; the history travels in the file's metadata.
+    """
+    paths = [run.path for run in runs]
+    missing = {path: run for path, run in zip(paths, runs, strict=True) if not path.exists()}
+    for path in paths:
+        USED.setdefault(path.name, "kept" if path.exists() else "trained")
+    n = min(len(missing), torch.get_num_threads())
+    if n > 1:
+        # As arrays, each made once: joblib puts an array into a file that all processes map, a tensor it would copy.
+        arrays = {id(t): t.detach().cpu().numpy() for run in missing.values() for t in run.tensors}
+        calls = (
+            joblib.delayed(_train_apart)(path, repr(run.recipe), run.train, [arrays[id(t)] for t in run.tensors])
+            for path, run in missing.items()
+        )
+        report = progress(len(missing), "trainings done")
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
+            parallel = joblib.Parallel(n, return_as="generator_unordered", batch_size=1, mmap_mode="c")
+            for done, _ in enumerate(parallel(calls), 1):
+                report(done)
+        get_reusable_executor().shutdown()  # else they wait for more, with all their memory
+    else:
+        for path, run in missing.items():
+            _train(path, repr(run.recipe), run.train, run.tensors)
+    loaded = [load_weights(path) for path in paths]
+    return [(state, json.loads(metadata["history"])) for state, metadata in loaded]
+
+
+def _train(path: Path, recipe: str, train: Callable, tensors: Sequence[Tensor]) -> None:
+    with threads(1):
+        state, history = train(*tensors)
+    save_weights(path, state, {"history": json.dumps(history), "recipe": recipe})
+
+
+def _train_apart(path: Path, recipe: str, train: Callable, arrays: Sequence) -> None:
+    # Where no runner reads it, progress of several processes would only overwrite each other's line.
+    os.environ.setdefault("PAPER_PROGRESS", os.devnull)
+    _train(path, recipe, train, [torch.from_numpy(array) for array in arrays])
 
 
 def save_run(

@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from paper_utils import gallery, manifest
@@ -35,19 +35,26 @@ def table(claims: list[Claim], numbers: Mapping[str, Mapping[str, object]]) -> s
     return "\n".join(rows)
 
 
+def minutes(runs: Collection[Mapping]) -> str:
+    """How long these runs took together, marked where one of them found trained weights, as no fresh clone does."""
+    kept = any("kept" in run["weights"].values() for run in runs)
+    return f"{sum(run['seconds'] for run in runs) / 60:.1f}" + (" (weights kept)" if kept else "")
+
+
 def write_readme(text: str, claims: list[Claim], numbers: Mapping[str, Mapping], account: Mapping[str, Mapping]) -> str:
     """The README's text with its two generated parts between their markers made anew.
 
     Raises:
         ValueError: a marker is missing.
     """
-    head = ["| notebook | headline | measured | the seed | memory |", "| --- | --- | --- | --- | --- |"]
+    head = ["| notebook | headline | measured | the seed | minutes | memory |", "| --- | --- | --- | --- | --- | --- |"]
     for claim in (c for c in claims if c.entry.get("headline")):
         name, run, seed = claim.notebook, account[claim.notebook], claim.entry.get("seed_value", "-")
         picture, value = f"figures/{name}/{claim.entry['figure']}.png", show(numbers[name][claim.key])
         shown = f"[{cell(claim.sentence)}]({picture}) | {value}"
-        memory = f"{run['peak_mb'] / 1000:.1f} GB"
-        head.append(f"| [{name}](notebooks/{name}.ipynb) | {shown} | {seed} | {memory} |")
+        cost = f"{minutes([run])} | {run['peak_mb'] / 1000:.1f} GB"
+        head.append(f"| [{name}](notebooks/{name}.ipynb) | {shown} | {seed} | {cost} |")
+    head.append(f"| all | | | | {minutes(account.values())} | |")
     for marker, part in (("headlines", "\n".join(head)), ("claims", table(claims, numbers))):
         start, end = f"<!-- {marker}: written by make verify -->", f"<!-- end of {marker} -->"
         if not (start in text and end in text):

@@ -116,13 +116,20 @@ def test_the_readmes_tables_are_whole_and_made_anew(tmp_path):
     readme = "top\n"
     for marker in ("headlines", "claims"):
         readme += f"<!-- {marker}: written by make verify -->\nold\n<!-- end of {marker} -->\n"
-    text = verify.write_readme(readme, stated, numbers, {"01_try": {"peak_mb": 1500}})
+    account = {"01_try": {"seconds": 90, "peak_mb": 1500, "weights": {"a.safetensors": "trained"}}}
+    text = verify.write_readme(readme, stated, numbers, account)
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [6] * 3 + [7] * 3 and "old" not in text
-    assert "0.98 | 0.9 | 1.5 GB" in rows[2] and "0.98 ± 0.01 | tolerance | 0.9 | [curve]" in rows[5]
-    assert verify.write_readme(text, stated, numbers, {"01_try": {"peak_mb": 1500}}) == text
+    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [7] * 7 and "old" not in text
+    assert "0.98 | 0.9 | 1.5 | 1.5 GB" in rows[2] and "0.98 ± 0.01 | tolerance | 0.9 | [curve]" in rows[6]
+    assert verify.write_readme(text, stated, numbers, account) == text
     with pytest.raises(ValueError, match="markers"):
-        verify.write_readme("no markers", stated, numbers, {"01_try": {"peak_mb": 1500}})
+        verify.write_readme("no markers", stated, numbers, account)
+
+
+def test_minutes_add_up_and_say_where_weights_were_there_before():
+    runs = [{"seconds": 90, "weights": {}}, {"seconds": 60, "weights": {"a": "trained", "b": "trained"}}]
+    assert verify.minutes(runs) == "2.5"
+    assert verify.minutes([*runs, {"seconds": 30, "weights": {"a": "trained", "b": "kept"}}]) == "3.0 (weights kept)"
 
 
 # ---- the schema: what is wrong is named with its file and line

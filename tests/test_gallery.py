@@ -34,6 +34,7 @@ def root(tmp_path: Path) -> Path:
         "cell": {"index": 4, "heading": HOSTILE},
     }
     run = {"mode": "full", "seeds": [0, 1], "source": "mnist", "files": {"MNIST/raw/a": "a" * 32}, "seconds": 12.3}
+    run["weights"] = {"toy-0.safetensors": "trained"}
     run |= {
         "environment": {"torch": "2.13.0", "threads": 2},
         "peak_mb": 900,

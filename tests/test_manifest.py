@@ -53,8 +53,8 @@ def clone(published, tmp_path):
 def test_an_entry_says_where_a_figure_comes_from(published):
     run_of = json.loads((published / "figures" / "manifest.json").read_text())["01_try"]
     assert set(run_of) == {
-        "mode", "seeds", "source", "files", "environment", "seconds", "peak_mb", "parameters", "commit", "dirty",
-        "lock", "fingerprint", "numbers", "figures",
+        "mode", "seeds", "source", "files", "environment", "weights", "seconds", "peak_mb", "parameters", "commit",
+        "dirty", "lock", "fingerprint", "numbers", "figures",
     }  # fmt: skip
     assert run_of["parameters"] == {"MODE": "full", "SEED": 0, "TOKEN": "swim", "SCALE": 1.0}
     assert set(run_of["fingerprint"]) == {"code", "parameters", "lock", "module files", "module results"}

@@ -303,6 +303,19 @@ def test_jobs_are_makes(flags, jobs):
     assert runner.jobs_of(flags, 4) == (4 if jobs == 1 else jobs)
 
 
+def test_memory_is_that_of_a_process_and_all_it_started():
+    hold = "x = bytearray(200_000_000)"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]]); {hold}; print(); input()"
+    child = f"{hold}; print(flush=True); input()"
+    command = [sys.executable, "-c", code, child]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        for _ in range(2):
+            process.stdout.readline()
+        assert 400 < runner.memory_mb(process.pid) < 500
+        process.communicate("\n\n")
+    assert runner.memory_mb(process.pid) == 0
+
+
 def test_a_second_command_waits_and_says_for_whom(tmp_path):
     lock = tmp_path / "lock"
     with runner.only_one(lock):

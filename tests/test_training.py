@@ -1,3 +1,6 @@
+import os
+import time
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -131,23 +134,86 @@ def build(tmp_path, monkeypatch):
     return tmp_path / "build" / "weights"
 
 
+def constant(value: float, calls: list[float], recipe="a", files=None, code=()) -> training.Run:
+    def train():
+        calls.append(value)
+        return {"w": torch.full((2,), value)}, {"loss": [value]}
+
+    return training.Run("toy", recipe, files or {}, code, train)
+
+
 def test_weights_are_cached_by_recipe_data_and_code(build):
     calls = []
-
-    def train(value: float):
-        def run():
-            calls.append(value)
-            return {"w": torch.full((2,), value)}, {"loss": [value]}
-
-        return run
-
     recipes = [("a", {}, []), ("b", {}, []), ("a", {"data": "1"}, []), ("a", {}, [training])]
     for number, (recipe, files, code) in enumerate(recipes):
         for _ in range(2):
-            state, history = training.cached("toy", recipe, files, code, train(float(number)))
+            ((state, history),) = training.cached(constant(float(number), calls, recipe, files, code))
             assert state["w"].tolist() == [number, number] and history == {"loss": [number]}
     assert calls == [0.0, 1.0, 2.0, 3.0]
     assert len(list(build.iterdir())) == 4
+
+
+def test_what_was_trained_and_what_was_kept_is_on_record(build, monkeypatch):
+    run = constant(0.0, [])
+    for said in ("trained", "trained", "kept"):
+        # The third as if by another process: what this one trained it goes on calling so.
+        if said == "kept":
+            training.USED.clear()
+        training.cached(run)
+        assert training.USED[run.path.name] == said
+
+
+def noisy(seed: int, x: torch.Tensor) -> training.Run:
+    def train(rows):
+        model, history = fitted(seed)
+        with training.seeded(seed):
+            total = (torch.randn(len(rows)) * rows).sum()
+        where = {"threads": [float(torch.get_num_threads())], "process": [float(os.getpid())]}
+        return {"w": model.weight, "total": total[None]}, history | where
+
+    return training.Run(f"noisy-{seed}", seed, {}, (), train, (x,))
+
+
+def test_several_are_trained_each_in_a_process_and_as_one_by_one(build, monkeypatch):
+    x = torch.arange(1e6)  # 4 MB: above what joblib would send through a pipe
+    with training.threads(2):
+        together = training.cached(*(noisy(seed, x) for seed in (3, 1, 2)))
+        assert torch.get_num_threads() == 2
+    assert os.environ.get("PAPER_PROGRESS") is None
+    for path in build.iterdir():
+        path.unlink()
+    one_by_one = training.cached(*(noisy(seed, x) for seed in (3, 1, 2)))
+    for (state, history), (again, past) in zip(together, one_by_one, strict=True):
+        assert torch.equal(state["w"], again["w"]) and torch.equal(state["total"], again["total"])
+        assert history["loss"] == past["loss"] and history["threads"] == past["threads"] == [1]
+        assert history["process"] != past["process"] == [os.getpid()]
+
+
+def test_of_several_only_those_missing_are_trained_and_twins_once(build):
+    calls = []
+    training.cached(constant(1.0, calls, "one"))
+    runs = [constant(float(n), calls, recipe) for n, recipe in ((1, "one"), (2, "two"), (2, "two"))]
+    with training.threads(2):  # one is left to train: no process is started for it, and `calls` is this one's
+        states = [state["w"][0].item() for state, _ in training.cached(*runs)]
+    assert states == [1, 2, 2] and calls == [1, 2]
+
+
+def test_where_one_of_several_fails_the_error_comes_through_and_the_others_are_kept(build):
+    def bad(_):
+        raise FloatingPointError("toy: the loss is nan in epoch 1: lower the learning rate")
+
+    good = noisy(0, torch.ones(2))
+    with training.threads(2), pytest.raises(FloatingPointError, match="lower the learning rate"):
+        training.cached(good, *(training.Run(f"bad-{n}", n, {}, (), slowly(bad, 2), (torch.ones(2),)) for n in (1, 2)))
+    assert good.path.exists() and len(list(build.iterdir())) == 1
+
+
+def slowly(train, seconds: float):
+    def later(x):
+        time.sleep(seconds)
+        return train(x)
+
+    return later
 
 
 def test_weights_come_back_bit_for_bit(tmp_path):
