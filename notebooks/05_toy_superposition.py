@@ -884,7 +884,7 @@ results.findings(rows_found)
 #   importance is positive in all six seeds (about 0.2 to 0.6).
 # - **The directions share an offset.** $\tanh(b_{enc})$ is in each of them; the importance-weighted mean direction
 #   has a cosine above 0.9 with it. Without it the columns hold no more of the importance near the best two rays than
-#   random angles do: 0.42 of it in either case, over six seeds. So the features gather only as much as the offset
+#   random angles do: about 0.4 of it in either case, over six seeds. So the features gather only as much as the offset
 #   outweighs the columns, in some of the six seeds to 0.8 or more near two rays (two, three and four of them on three
 #   processors: several lie near 0.8, and rounding decides).
 # - **The order of events is not the seed's.** "In the middle random, then gradually into 2 dim": here, in seed 0, all
