@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -222,7 +223,15 @@ def _train(path: Path, recipe: str, train: Callable, tensors: Sequence[Tensor]) 
     save_weights(path, state, {"history": json.dumps(history), "recipe": recipe})
 
 
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 def _train_apart(path: Path, recipe: str, train: Callable, arrays: Sequence) -> None:
+    # A kernel that is killed, as Ctrl-C does, cannot tell its processes to stop: they would train on for minutes.
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # Where no runner reads it, progress of several processes would only overwrite each other's line.
     os.environ.setdefault("PAPER_PROGRESS", os.devnull)
     _train(path, recipe, train, [torch.from_numpy(array) for array in arrays])

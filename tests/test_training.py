@@ -1,6 +1,9 @@
 import os
+import subprocess
+import sys
 import time
 
+import psutil
 import pytest
 import torch
 from hypothesis import given, settings
@@ -214,6 +217,36 @@ def slowly(train, seconds: float):
         return train(x)
 
     return later
+
+
+ENDLESS = """
+import os, pathlib, sys, time
+from paper_utils import training
+
+def train():
+    pathlib.Path(sys.argv[1], str(os.getpid())).touch()
+    time.sleep(600)
+
+training.ROOT = pathlib.Path(sys.argv[1])
+with training.threads(2):
+    training.cached(*(training.Run("endless", n, {}, (), train) for n in range(2)))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX processes")
+def test_where_the_process_that_asked_is_killed_the_trainings_end_too(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ENDLESS.replace("sys.argv[1]", repr(str(tmp_path)))])
+    while len(list(tmp_path.iterdir())) < 2:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    for _ in range(100):
+        if not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in workers):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"still training: {workers}")
 
 
 def test_weights_come_back_bit_for_bit(tmp_path):
