@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
@@ -172,8 +172,7 @@ def refresh() -> list[str]:
             problems.append(f"{path.stem}: its code changed since the last full run: `make figures` first")
             continue
         for mine, done in zip(ours, ran, strict=True):
-            # What third parties print to stderr is about this machine, not about the paper.
-            mine.outputs = [o for o in done.outputs if not (o.output_type == "stream" and o.name == "stderr")]
+            mine.outputs = _same_everywhere(done.outputs)
             mine.execution_count = done.execution_count
         notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
         text = nbformat.writes(notebook)
@@ -183,3 +182,17 @@ def refresh() -> list[str]:
         with replacing(path.with_suffix(".ipynb")) as beside:
             beside.write_text(text + "\n", encoding="utf-8")
     return problems
+
+
+def _same_everywhere(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """A cell's outputs less what depends on machine and clock."""
+    kept: list[NotebookNode] = []
+    for output in outputs:
+        stream = output.output_type == "stream"
+        if stream and output.name == "stderr":
+            continue  # third parties' remarks about this machine
+        if stream and kept and kept[-1].output_type == "stream":
+            kept[-1].text += output.text  # a kernel sends what is printed in chunks of a fraction of a second
+        else:
+            kept.append(output)
+    return kept

@@ -129,6 +129,12 @@ def judge(notebook: NotebookNode, path: Path, staging: Path) -> str:
     return "complete"
 
 
+def loud(notebook: NotebookNode) -> list[str]:
+    """What the notebook printed in capitals, "STAND-IN DATA: ...": whoever started the run must see that too."""
+    printed = [o.text for c in code_cells(notebook) for o in c.outputs if o.get("name") == "stdout"]
+    return re.findall(r"^[A-Z][A-Z -]{7,}[,:] .*$", "".join(printed), re.MULTILINE)
+
+
 def _line(path: Path, cell: NotebookNode, traceback: str) -> str:
     """Where in the .py the error came from, ", notebooks/01_try.py line 30"; empty where that cannot be told."""
     here = [index for index, c in enumerate(read(path).cells) if c.source == cell.source]
@@ -353,7 +359,8 @@ def run_one(path: Path, values: Mapping[str, object], changed: bool, threads: in
         outcome.verdict = f"{name}: cannot write: {error}. {ran}"
     if outcome.ok:
         note = f" ({account['stamp']}: {_relative(out)})" if account["stamp"] else f" ({_relative(out / name)})"
-        show.end(name, f"complete in {outcome.seconds:.0f} s, {len(account['figures'])} figures{note}")
+        said = f"complete in {outcome.seconds:.0f} s, {len(account['figures'])} figures{note}"
+        show.end(name, "\n    ".join([said, *loud(notebook)]))
     else:
         show.end(name, f"FAILED. {outcome.verdict}\n    as far as it came: {_relative(kept)}")
     return outcome

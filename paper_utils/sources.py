@@ -120,7 +120,7 @@ def parse_parameters(given: Mapping[str, str], known: Mapping[str, object]) -> d
         if isinstance(default, float) and type(value) is int:
             value = float(value)
         if type(value) is not type(default):
-            raise ValueError(f"parameter {name} is a {type(default).__name__} ({default!r} by default), got {text!r}")
+            raise ValueError(f"parameter {name} takes {type(default).__name__} ({default!r} by default), got {text!r}")
         values[name] = value
     return values
 

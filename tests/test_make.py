@@ -44,7 +44,7 @@ def test_make_alone_lists_every_target_on_a_line_of_its_own(make):
     "words, message",
     [
         (["figures", "SEDE=1"], "unknown parameter SEDE: this notebook knows MODE='full', SEED="),
-        (["figures", "NB=01", "SEED=one"], "parameter SEED is a int (0 by default), got 'one'"),
+        (["figures", "NB=01", "SEED=one"], "parameter SEED takes int (0 by default), got 'one'"),
         (["quick", "NB=77"], "no notebook starts with '77': there are 01_"),
     ],
 )

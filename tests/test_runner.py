@@ -118,8 +118,8 @@ def test_a_shell_line_that_works_is_no_failure(checkout):
     "words, message",
     [
         (["TOKN=jump"], "unknown parameter TOKN: this notebook knows MODE='full', SEED=0, TOKEN='swim', SCALE=1.0"),
-        (["SEED=a"], "parameter SEED is a int (0 by default), got 'a'"),
-        (["SEED=1.5"], "parameter SEED is a int"),
+        (["SEED=a"], "parameter SEED takes int (0 by default), got 'a'"),
+        (["SEED=1.5"], "parameter SEED takes int"),
         (["NB=07"], "no notebook starts with '07': there are 01_try"),
     ],
 )
@@ -207,6 +207,13 @@ def test_only_the_papers_own_run_writes_figures(checkout, words, source, place):
     assert (checkout / place / "01_try" / "curve.svg").exists()
     kept = (checkout / "figures" / "01_try" / "curve.png").read_bytes() == b"the old figure"
     assert kept is (place != "figures")
+
+
+def test_what_a_notebook_says_in_capitals_is_said_on_the_terminal_too(checkout):
+    said = "STAND-IN DATA: nobody answers. Going on with the UCI digits."
+    notebook(checkout, middle=f'print("SEED: 3")\nprint("quiet")\nprint("{said}")')
+    lines = run(checkout, "figures").stdout.splitlines()
+    assert f"    {said}" in lines and not any("quiet" in line or "SEED: 3" in line for line in lines)
 
 
 def executed(root: Path) -> set[str]:
@@ -330,11 +337,14 @@ def test_a_second_command_waits_and_says_for_whom(tmp_path):
 
 
 def test_the_committed_notebook_takes_the_outputs_of_the_last_full_run(checkout):
-    path = notebook(checkout, middle="import sys\nprint('noise of a library', file=sys.stderr)\nprint('kept')")
+    noise = "import sys, time\nprint('noise of a library', file=sys.stderr)\n"
+    path = notebook(checkout, middle=noise + "print('first', flush=True)\ntime.sleep(0.5)\nprint('kept')")
     assert run(checkout, "figures").returncode == 0
     assert run(checkout, "notebooks").returncode == 0
     text = path.with_suffix(".ipynb").read_text()
-    assert "image/png" in text and "kept" in text
+    assert "image/png" in text and '"first\\n",' in text and '"kept\\n"' in text
+    streams = [o for c in json.loads(text)["cells"] for o in c.get("outputs", []) if o["output_type"] == "stream"]
+    assert ["first\n", "kept\n"] in [o["text"] for o in streams], "one output, however many chunks the kernel sent"
     assert '"noise of a library\\n"' not in text and str(checkout) not in text and "papermill" not in text
     first = text
     assert run(checkout, "notebooks").returncode == 0 and path.with_suffix(".ipynb").read_text() == first
