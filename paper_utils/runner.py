@@ -348,7 +348,7 @@ def run_one(path: Path, values: Mapping[str, object], changed: bool, threads: in
                 nbformat.write(notebook, beside)
             stamp = {
                 "fingerprint": before,
-                "stand_in": out.name == "stand-in",
+                "stand_in": "stand-in" in account["stamp"],
                 "files": account["files"],
                 "outputs": outputs(account),
             }

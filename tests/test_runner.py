@@ -209,6 +209,14 @@ def test_only_the_papers_own_run_writes_figures(checkout, words, source, place):
     assert kept is (place != "figures")
 
 
+@pytest.mark.parametrize("command", ["figures", "quick"])
+def test_what_was_made_of_stand_in_data_is_made_again(checkout, command):
+    """By then there may be the real data: a run of old says nothing about that."""
+    notebook(checkout, source='"uci-digits"')
+    for _ in range(2):
+        assert "complete in" in run(checkout, command).stdout
+
+
 def test_what_a_notebook_says_in_capitals_is_said_on_the_terminal_too(checkout):
     said = "STAND-IN DATA: nobody answers. Going on with the UCI digits."
     notebook(checkout, middle=f'print("SEED: 3")\nprint("quiet")\nprint("{said}")')
