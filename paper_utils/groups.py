@@ -571,4 +571,5 @@ def write_card(output: Path, group: Group, config: GroupTraining, history: dict[
 
 
 if __name__ == "__main__":
-    main()
+    with training.going_on_later():
+        main()

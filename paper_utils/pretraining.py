@@ -400,4 +400,5 @@ def bf16_is_faster(device: torch.device) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    with training.going_on_later():
+        main()

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -155,6 +156,16 @@ def threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def going_on_later() -> Iterator[None]:
+    """For commands that train for long and `save_run` on the way: Ctrl-C ends them with a word, not a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on from its last checkpoint", file=sys.stderr)
+        sys.exit(130)
 
 
 @dataclass(frozen=True)

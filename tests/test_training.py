@@ -131,6 +131,12 @@ def test_progress_goes_to_the_file_the_runner_names(tmp_path, monkeypatch, capsy
     assert capsys.readouterr() == ("", "")
 
 
+def test_ctrl_c_ends_a_long_training_with_a_word(capsys):
+    with pytest.raises(SystemExit) as ended, training.going_on_later():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130 and "goes on from its last checkpoint" in capsys.readouterr().err
+
+
 @pytest.fixture
 def build(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "ROOT", tmp_path)
