@@ -168,11 +168,12 @@ def save_figure(fig: Figure, name: str, *, alt: str, show: bool = True) -> None:
         with matplotlib.rc_context({"svg.hashsalt": name}):
             metadata = {"Date": None} if kind == "svg" else {"Software": None}
             fig.savefig(buffer, format=kind, metadata=metadata, bbox_inches=bbox)
+        picture = _numbered(buffer.getvalue()) if kind == "svg" else buffer.getvalue()
         with replacing(run.folder / f"{name}.{kind}") as beside:
-            beside.write_bytes(buffer.getvalue())
-        entry["files"][f"{name}.{kind}"] = hashlib.sha256(buffer.getvalue()).hexdigest()
+            beside.write_bytes(picture)
+        entry["files"][f"{name}.{kind}"] = hashlib.sha256(picture).hexdigest()
         if kind == "png" and show:
-            _display(buffer.getvalue(), alt)
+            _display(picture, alt)
     run.figures[name] = entry
     plt.close(fig)
     print(f"figure {name} ({', '.join(kinds)})")
@@ -302,6 +303,15 @@ def _is_lines(fig: Figure) -> bool:
     lines = sum(len(line.get_xydata()) for line in fig.findobj(matplotlib.lines.Line2D))
     dots = sum(len(c.get_offsets()) for c in fig.findobj(matplotlib.collections.PathCollection))
     return lines + dots <= SVG_POINTS
+
+
+def _numbered(svg: bytes) -> bytes:
+    """The SVG with its clip paths named by their order.
+
+    matplotlib names them after the axes' exact places, whose last bits a layout does not repeat from run to run.
+    """
+    names: dict[bytes, bytes] = {}
+    return re.sub(rb'(?<=[#"])p[0-9a-f]{10}(?=["\)])', lambda m: names.setdefault(m[0], b"p%d" % len(names)), svg)
 
 
 def _display(png: bytes, alt: str) -> None:

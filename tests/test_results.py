@@ -57,6 +57,22 @@ def test_drawing_twice_gives_the_same_bytes(begin):
     assert first == [(folder / f"curve.{kind}").read_bytes() for kind in ("png", "svg")]
 
 
+def test_the_last_bits_of_a_layout_do_not_change_the_bytes(begin):
+    """A layout may put the axes 1e-15 further on the next run; two axes, so that clip paths could be mixed up."""
+    folder, drawn = begin(), []
+    for shift in (0, 1e-15):
+        fig, axes = plt.subplots(1, 2, figsize=(3, 2))
+        for ax, x in zip(axes, (0.1, 0.6), strict=True):
+            ax.plot([0, 1], [0, 1])
+            ax.set_position((x + shift, 0.2, 0.35, 0.7))
+        results.save_figure(fig, "curve", alt=ALT)
+        drawn.append((folder / "curve.svg").read_text())
+    assert drawn[0] == drawn[1]
+    for x, name in ((21.6, "p0"), (129.6, "p1")):  # left edges, in points: 216 wide
+        edge = re.search(rf'<clipPath id="{name}">\s*<rect x="([\d.]+)"', drawn[0])
+        assert abs(float(edge[1]) - x) < 0.1 and f"url(#{name})" in drawn[0]
+
+
 DRAWS = """
 import sys
 import matplotlib.pyplot as plt
