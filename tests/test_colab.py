@@ -1,9 +1,9 @@
 """The notebooks' first cell without Colab: what it installs, what it leaves alone, and that it is enough to go on with.
 
 The last test, of whole notebooks, needs minutes and a package index; it runs where PAPER_COLAB names a folder to make
-its environment in: `PAPER_COLAB=build/colab pytest tests/test_colab.py`. It is no Colab: Python 3.11 and the torch and
-torchvision of requirements.lock stand in for Colab's own builds, which the package index does not hold; all else has
-the versions that Colab publishes.
+its environment in: `PAPER_COLAB=build/colab pytest tests/test_colab.py`. It is no Colab, whose own builds of torch and
+torchvision the package index does not hold: under Colab's Python 3.12 the index's builds of the same versions stand in
+for them, under another Python those of requirements.lock; all else has the versions that Colab publishes.
 """
 
 import json
@@ -191,12 +191,12 @@ def runtime() -> Path:
     folder = Path(os.environ["PAPER_COLAB"]).absolute() / "venv"
     if not folder.exists():
         lock = dict(re.findall(r"^(torch|torchvision)==(.+)$", (ROOT / "requirements.lock").read_text(), re.M))
+        stand_ins = {"setuptools": "80.9.0"} | ({} if sys.version_info[:2] == (3, 12) else lock)
+        versions = {name: stand_ins.get(name, version).partition("+")[0] for name, version in LISTED.items()}
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        stand_ins = lock | {"setuptools": "80.9.0"}
-        versions = [f"{name}=={stand_ins.get(name, version)}" for name, version in LISTED.items()]
-        pip = [folder / "bin" / "pip", "install", "-q", "--no-deps"]
-        subprocess.run([*pip, f"torch=={lock['torch']}"], check=True)
-        subprocess.run([*pip, *versions], check=True)
+        pip = [folder / "bin" / "pip", "install", "-q"]
+        subprocess.run([*pip, f"torch=={versions['torch']}"], check=True)  # with what its CUDA build needs
+        subprocess.run([*pip, "--no-deps", *(f"{name}=={version}" for name, version in versions.items())], check=True)
     return folder / "bin" / "python"
 
 
