@@ -300,7 +300,8 @@ def _notebook(root: Path, name: str, entry: Mapping, numbers: Mapping, own: Sequ
     data, commit = SOURCES.get(entry["source"], entry["source"]), entry["commit"][:7]
     commit += " with changes" if entry["dirty"] else ""
     short = f"{data}, seeds {_value(entry['seeds'])}, commit {commit}, {entry['seconds']:.0f} s"
-    run = {words: entry[key] for key, words in RUN.items() if key in entry}
+    # A notebook that trains nothing has no weights of its own, an exact one no input files.
+    run = {words: entry[key] for key, words in RUN.items() if entry.get(key) not in (None, {})}
     run |= {key: value for key, value in entry.items() if key not in (*RUN, "figures")}
     return f"""<section aria-labelledby="{escape(name)}">
 <h2 id="{escape(name)}">{inline(title(root, name))}</h2>
