@@ -162,7 +162,7 @@ def test_weights_are_cached_by_recipe_data_and_code(build):
     assert len(list(build.iterdir())) == 4
 
 
-def test_what_was_trained_and_what_was_kept_is_on_record(build, monkeypatch):
+def test_what_was_trained_and_what_was_kept_is_on_record(build):
     run = constant(0.0, [])
     for said in ("trained", "trained", "kept"):
         # The third as if by another process: what this one trained it goes on calling so.
@@ -183,7 +183,7 @@ def noisy(seed: int, x: torch.Tensor) -> training.Run:
     return training.Run(f"noisy-{seed}", seed, {}, (), train, (x,))
 
 
-def test_several_are_trained_each_in_a_process_and_as_one_by_one(build, monkeypatch):
+def test_several_are_trained_each_in_a_process_and_as_one_by_one(build):
     x = torch.arange(1e6)  # 4 MB: above what joblib would send through a pipe
     with training.threads(2):
         together = training.cached(*(noisy(seed, x) for seed in (3, 1, 2)))
