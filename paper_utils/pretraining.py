@@ -19,6 +19,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+
+# Here, before a group is joined: imported later (optimizers do), its functions' defaults hold the group, whose threads
+# then outlive destroy_process_group and can abort the process at its exit (torch 2.13, gloo).
+import torch.distributed.nn
 from jaxtyping import Bool, Float, Int
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
@@ -298,10 +302,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     texts = {split: data.load_stories(split, options.limit) for split in ("train", "validation")}
     tokenizer = train_tokenizer(texts["train"].texts, options.vocabulary)
     if options.compare:
-        return compare(tokenizer, texts, dataclasses.replace(recipe, epochs=0.25), options.output, device)
-    model, card = _train(config, recipe, tokenizer, texts, device, resume=True)
-    if not dist.is_initialized() or dist.get_rank() == 0:
-        release(model, card, texts, options.output)
+        compare(tokenizer, texts, dataclasses.replace(recipe, epochs=0.25), options.output, device)
+    else:
+        model, card = _train(config, recipe, tokenizer, texts, device)
+        if _is_first():
+            release(model, card, texts, options.output)
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def compare(
@@ -315,21 +322,22 @@ def compare(
     rows = []
     for name, (sizes, changes) in COMPARED.items():
         config = dataclasses.replace(RELEASED_CONFIG, **sizes)
-        _, card = _train(config, dataclasses.replace(recipe, **changes), tokenizer, texts, device, resume=True)
+        _, card = _train(config, dataclasses.replace(recipe, **changes), tokenizer, texts, device)
         rows.append(
             {"setting": name, "weights": card["weights"], "epochs": recipe.epochs, **sizes, **changes, **card["final"]}
         )
-        print(rows[-1])
-        _write_card(output, {**_read_card(output), "comparison": rows})
+        if _is_first():
+            print(rows[-1])
+            _write_card(output, {**_read_card(output), "comparison": rows})
 
 
-def _train(config, recipe, tokenizer, texts, device, resume):
+def _train(config, recipe, tokenizer, texts, device):
     model = BilinearTransformer(config, recipe.seed).to(device)
     model.tokenizer = tokenizer
     stories = {split: model.encode(texts[split].texts) for split in texts}
     key = hashlib.sha256(repr((config, recipe, len(stories["train"]))).encode()).hexdigest()[:12]
     path = ROOT / "build" / "weights" / f"tinystories-{key}-resume.safetensors"
-    history = pretrain(model, stories["train"], stories["validation"][::4], recipe, path if resume else None)
+    history = pretrain(model, stories["train"], stories["validation"][::4], recipe, path)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     nats = evaluate(model, stories["validation"])
     tokens = {split: sum(len(story) - 1 for story in stories[split]) for split in stories}
@@ -389,6 +397,11 @@ def _device() -> torch.device:
     if "RANK" in os.environ and not dist.is_initialized():
         dist.init_process_group("nccl" if cuda else "gloo")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+
+
+def _is_first() -> bool:
+    """Of the processes that train together: the one that prints and writes."""
+    return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def bf16_is_faster(device: torch.device) -> bool:

@@ -123,12 +123,12 @@ def test_no_stories_is_an_error():
 
 
 WORKER = """
-import json, sys, torch
+import json, os, pathlib, sys, torch
 import torch.distributed as dist
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 import test_pretraining as t
-if "RANK" in __import__("os").environ:
+if "RANK" in os.environ:
     dist.init_process_group("gloo")
 config = t.TransformerConfig(**{{**vars(t.CONFIG), "noise": 0.0}})
 model = t.BilinearTransformer(config, 0)
@@ -137,7 +137,10 @@ if not dist.is_initialized() or dist.get_rank() == 0:
     print("HISTORY" + json.dumps([history["loss"], history["validation_loss"], model.w_u.sum().item()]))
 if dist.is_initialized():
     dist.destroy_process_group()
+    left = [path.read_text().strip() for path in pathlib.Path("/proc/self/task").glob("*/comm")]
+    assert not [name for name in left if "gloo" in name], f"threads that can abort the process at its exit: {{left}}"
 """
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
 def test_two_processes_make_the_curve_of_one(tmp_path):
@@ -146,7 +149,7 @@ def test_two_processes_make_the_curve_of_one(tmp_path):
     script.write_text(WORKER.format(tests=str(ROOT / "tests")))
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     found = []
-    for command in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]):
+    for command in ([], TORCHRUN):
         done = subprocess.run(
             [sys.executable, *command, str(script)], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=180
         )
@@ -192,7 +195,8 @@ def released_tokenizer():
     return json.loads((transformer.RELEASED / "tokenizer.json").read_text())
 
 
-def test_the_command_trains_and_releases(tmp_path):
+@pytest.mark.parametrize("launcher", [[], TORCHRUN], ids=["alone", "torchrun"])
+def test_the_command_trains_and_releases(tmp_path, launcher):
     """The whole path on a few invented stories: tokenizer, training, card, counts, and a folder that loads again."""
     rng = torch.Generator().manual_seed(0)
     words = ["".join(map(chr, row)) for row in torch.randint(97, 123, (1400, 5), generator=rng).tolist()]
@@ -202,10 +206,10 @@ def test_the_command_trains_and_releases(tmp_path):
     folder.mkdir(parents=True)
     for split in ("train", "validation"):
         (folder / f"{split}.txt").write_text(text)
-    command = [sys.executable, "-m", "paper_utils.pretraining", "--width", "16", "--epochs", "1", "--threads", "1"]
+    options = ["--width", "16", "--epochs", "1", "--threads", "1", "--vocabulary", "1000"]
     env = {**os.environ, "PAPER_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [*command, "--output", str(tmp_path / "out"), "--vocabulary", "1000"],
+        [sys.executable, *launcher, "-m", "paper_utils.pretraining", *options, "--output", str(tmp_path / "out")],
         env=env, cwd=tmp_path, capture_output=True, text=True, timeout=180,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
