@@ -63,6 +63,7 @@ from paper_utils import bilinear, data, plotting, results, training
 from paper_utils.bilinear import BilinearConfig, BilinearMLP, BilinearRecipe
 
 plt.rcParams.update(plotting.STYLE)
+training.check_device(DEVICE)
 QUICK = MODE == "quick"
 RANKS = [-1, -2, 0, 1]  # the two most positive and the two most negative eigenvectors
 KEPT = [1, 2, 5, 10, 20, 50, 300]

@@ -48,7 +48,7 @@ MODE = "full"  # "quick" trains on fewer images for a few epochs
 SEED = 0
 FEATURE = -1  # whose labels are shown: an index, or -1 for the third that fires on 1 % of the images or more
 K = 30  # features per image of the top-k kind: the L0 that the published kind reaches, rounded
-DEVICE = "cpu"
+DEVICE = "cpu"  # "cuda" where there is a GPU
 
 # %%
 import matplotlib.pyplot as plt
@@ -62,6 +62,7 @@ from torch.nn import functional as F
 from paper_utils import data, plotting, results, sae, training
 
 plt.rcParams.update(plotting.STYLE)
+training.check_device(DEVICE)
 QUICK = MODE == "quick"
 EPOCHS, COMPARE_AT, SEED_EPOCHS = (6, 3, 3) if QUICK else (200, 50, 31)
 SEEDS = (1, 2) if QUICK else (1, 2, 3, 4, 5)
@@ -134,7 +135,7 @@ def classifier_run(seed: int) -> training.Run:
         history = sae.train_classifier(model, x.to(DEVICE), y.to(DEVICE), config, seed)
         return model.state_dict(), history
 
-    recipe = (config, seed, len(train_x))
+    recipe = (config, seed, len(train_x), DEVICE)
     return training.Run("mnist_classifier", recipe, images.files, sae.TRAINED_BY, train, (train_x, train_y))
 
 
@@ -242,7 +243,7 @@ def sae_run(kind: str, seed: int, epochs: int, activations: torch.Tensor) -> tra
         return model.state_dict() | extra, history | {"live": live}
 
     k = K if kind == "topk" else None
-    recipe = (kind, config, seed, k, sae.ClassifierConfig(), len(train_x), MARKS, COMPARE_AT)
+    recipe = (kind, config, seed, k, sae.ClassifierConfig(), len(train_x), MARKS, COMPARE_AT, DEVICE)
     return training.Run(f"sae_{kind}", recipe, images.files, sae.TRAINED_BY, train, (activations,))
 
 

@@ -220,7 +220,7 @@ torch.testing.assert_close(torch.relu(stacked @ model.W) @ model.W_U, logits[x, 
 # %%
 train = groups.train_pairs(group.order, recipe.fraction, recipe.seed)
 loss, accuracy = groups.table_loss(logits, table)
-test_loss, test_accuracy = groups.table_loss(logits, table, ~train)
+test_loss, _ = groups.table_loss(logits, table, ~train)
 by_hand = -logits.log_softmax(-1).gather(2, table[:, :, None]).mean().item()
 assert math.isclose(by_hand, loss, rel_tol=1e-9)
 for name, value in {"loss": loss, "accuracy": accuracy, "test_loss": test_loss, "epochs": curve["epoch"][-1]}.items():

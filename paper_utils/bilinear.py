@@ -240,8 +240,8 @@ def eigendecompose(q: Float[Tensor, "... n n"]) -> tuple[Float[Tensor, "... n"],
 
 
 def pixel_eigendecompose(
-    q: Float[Tensor, "... hidden hidden"], w_e: Float[Tensor, "hidden in"]
-) -> tuple[Float[Tensor, "... hidden"], Float[Tensor, "... in hidden"]]:
+    q: Float[Tensor, "... hidden hidden"], w_e: Float[Tensor, "hidden pixel"]
+) -> tuple[Float[Tensor, "... hidden"], Float[Tensor, "... pixel hidden"]]:
     """The eigendecomposition of the same form in pixel space: w_e^T q w_e = V diag(values) V^T with V^T V = 1.
 
     The form has the rank of w_e at most, so with w_e^T = Q R only R q R^T [hidden hidden] is decomposed; V = Q U. The

@@ -286,10 +286,12 @@ def _card(root: Path, name: str, figures: Mapping, numbers: Mapping, own: Sequen
 
 def _notebook(root: Path, name: str, entry: Mapping, numbers: Mapping, own: Sequence[Claim]) -> str:
     figures = entry["figures"]
-    pages = {path.stem for path in (root / "build" / "interactive" / name).glob("*.html")}
+    pages = entry.get("pages", {})
     links = [f'<a href="../notebooks/{escape(name)}.{kind}">{words}</a>' for kind, words in (
         ("ipynb", "the notebook, with its outputs"), ("py", "its source"),
-    )] + [_page_link(name, page, f"{_plain(page)} (interactive)") for page in sorted(pages)]  # fmt: skip
+    )] + [
+        _page_link(name, page, f"{_plain(page)} (interactive, once make figures has run)") for page in sorted(pages)
+    ]  # fmt: skip
     articles = [
         _article(root, name, members, figures, [c for c in own if c.entry.get("figure") in members], numbers, pages)
         for members in families(in_order(figures))
@@ -302,7 +304,7 @@ def _notebook(root: Path, name: str, entry: Mapping, numbers: Mapping, own: Sequ
     short = f"{data}, seeds {_value(entry['seeds'])}, commit {commit}, {entry['seconds']:.0f} s"
     # A notebook that trains nothing has no weights of its own, an exact one no input files.
     run = {words: entry[key] for key, words in RUN.items() if entry.get(key) not in (None, {})}
-    run |= {key: value for key, value in entry.items() if key not in (*RUN, "figures")}
+    run |= {key: value for key, value in entry.items() if key not in (*RUN, "figures", "pages")}
     return f"""<section aria-labelledby="{escape(name)}">
 <h2 id="{escape(name)}">{inline(title(root, name))}</h2>
 <ul class="links">{"".join(f"<li>{link}</li>" for link in links)}</ul>
@@ -318,7 +320,7 @@ def _article(
     figures: Mapping,
     cited: Sequence[Claim],
     numbers: Mapping,
-    pages: set[str],
+    pages: Mapping,
 ) -> str:
     """One figure, or the one that stands for a family with the others folded away below it."""
     first = next((claim.entry["figure"] for claim in cited), members[0])

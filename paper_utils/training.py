@@ -42,6 +42,20 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def check_device(name: str) -> None:
+    """Refuse a notebook's DEVICE that torch does not find here, before anything is loaded.
+
+    Raises:
+        ValueError: names it and those that are here.
+    """
+    here = ["cpu"]
+    if torch.accelerator.is_available():
+        kind = torch.accelerator.current_accelerator().type
+        here += [kind, *(f"{kind}:{i}" for i in range(torch.accelerator.device_count()))]
+    if name not in here:
+        raise ValueError(f"DEVICE is {name!r}, but torch {torch.__version__} finds only {', '.join(here)} here")
+
+
 def progress(total: int, label: str) -> Callable[..., None]:
     """A function `report(step, **metrics)` that shows how far a training is.
 

@@ -341,7 +341,7 @@ def test_a_second_command_waits_and_says_for_whom(tmp_path):
         )
         first = waiting.stdout.readline()
         assert f"process {os.getpid()}" in first
-    assert waiting.communicate(timeout=30)[0] == "in\n"
+    assert waiting.communicate(timeout=300)[0] == "in\n"
 
 
 def test_the_committed_notebook_takes_the_outputs_of_the_last_full_run(checkout):

@@ -131,6 +131,20 @@ def test_progress_goes_to_the_file_the_runner_names(tmp_path, monkeypatch, capsy
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_device_that_is_not_here_is_refused_naming_those_that_are(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    training.check_device("cpu")
+    with pytest.raises(ValueError, match=r"'cuda', but torch .* finds only cpu here"):
+        training.check_device("cuda")
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    for name in ("cpu", "cuda", "cuda:1"):
+        training.check_device(name)
+    with pytest.raises(ValueError, match=r"'cuda:2', but torch .* finds only cpu, cuda, cuda:0, cuda:1 here"):
+        training.check_device("cuda:2")
+
+
 def test_ctrl_c_ends_a_long_training_with_a_word(capsys):
     with pytest.raises(SystemExit) as ended, training.going_on_later():
         raise KeyboardInterrupt
@@ -208,21 +222,18 @@ def test_of_several_only_those_missing_are_trained_and_twins_once(build):
 
 
 def test_where_one_of_several_fails_the_error_comes_through_and_the_others_are_kept(build):
+    good = noisy(0, torch.ones(2))
+    kept = good.path
+
     def bad(_):
+        deadline = time.monotonic() + 120
+        while not kept.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
         raise FloatingPointError("toy: the loss is nan in epoch 1: lower the learning rate")
 
-    good = noisy(0, torch.ones(2))
     with training.threads(2), pytest.raises(FloatingPointError, match="lower the learning rate"):
-        training.cached(good, *(training.Run(f"bad-{n}", n, {}, (), slowly(bad, 2), (torch.ones(2),)) for n in (1, 2)))
-    assert good.path.exists() and len(list(build.iterdir())) == 1
-
-
-def slowly(train, seconds: float):
-    def later(x):
-        time.sleep(seconds)
-        return train(x)
-
-    return later
+        training.cached(good, *(training.Run(f"bad-{n}", n, {}, (), bad, (torch.ones(2),)) for n in (1, 2)))
+    assert [path.name for path in build.iterdir()] == [kept.name]
 
 
 ENDLESS = """
