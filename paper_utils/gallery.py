@@ -72,13 +72,15 @@ def page(root: Path, manifest: Mapping, numbers: Mapping, stated: Sequence[Claim
     shown = {name: entry for name, entry in manifest.items() if entry["figures"]}
     own = {name: [claim for claim in stated if claim.notebook == name] for name in shown}
     figures = sum(len(entry["figures"]) for entry in shown.values())
+    pages = any(entry.get("pages") for entry in shown.values())
+    later = " Interactive pages are there once <code>make figures</code> has run." if pages else ""
     return f"""{HEAD}<body>
 <a class="skip" href="#figures">Skip to the figures</a>
 <header>
 <h1>The figures, and what is claimed of them</h1>
 <p>{count(figures, "figure")} of {count(len(shown), "notebook")}; {tally(stated, numbers)}. Each claim is a number
 that a run recorded, held against what it must be; “the seed” is the document that an experiment starts from. Below a
-figure stand its caption, its claims, and the files and the run behind it.</p>
+figure stand its caption, its claims, and the files and the run behind it.{later}</p>
 <nav aria-label="Notebooks"><ul class="cards">
 {"".join(_card(root, name, shown[name]["figures"], numbers, own[name]) for name in shown)}</ul></nav>
 </header>
@@ -289,9 +291,7 @@ def _notebook(root: Path, name: str, entry: Mapping, numbers: Mapping, own: Sequ
     pages = entry.get("pages", {})
     links = [f'<a href="../notebooks/{escape(name)}.{kind}">{words}</a>' for kind, words in (
         ("ipynb", "the notebook, with its outputs"), ("py", "its source"),
-    )] + [
-        _page_link(name, page, f"{_plain(page)} (interactive, once make figures has run)") for page in sorted(pages)
-    ]  # fmt: skip
+    )] + [_page_link(name, page, f"{_plain(page)} (interactive)") for page in sorted(pages)]  # fmt: skip
     articles = [
         _article(root, name, members, figures, [c for c in own if c.entry.get("figure") in members], numbers, pages)
         for members in families(in_order(figures))

@@ -106,7 +106,7 @@ def check_outline(root: Path, text: str) -> Outline:
         assert image["alt"].strip() and image["loading"] == "lazy" and int(image["width"]) and int(image["height"])
     for link in page.links + [image["src"] for image in page.images]:
         file, _, anchor = link.partition("#")
-        # An interactive page is there once `make figures` has run; its link says so.
+        # An interactive page is there once `make figures` has run; the page says so.
         later = link.startswith("../build/interactive/")
         assert later or link.startswith("https://") or (root / "figures" / file).resolve().exists(), link
         assert file or anchor in page.ids, link
@@ -126,6 +126,7 @@ def test_every_figure_is_there_with_its_words_and_origin(root):
         assert word in text, word
     assert "../notebooks/01_try.ipynb" in page.links and "../notebooks/02_other.py" in page.links
     assert page.links.count("../build/interactive/01_try/curve.html") == 2
+    assert "Interactive pages are there once <code>make figures</code> has run." in text
     assert text.index('id="01_try-curve"') < text.index('id="01_try-map_0"'), "in the order of the cells"
 
 
@@ -174,7 +175,7 @@ def test_without_pages_and_claims(root):
     (root / "claims.yml").write_text("[]")
     text = written(root)
     check_outline(root, text)
-    assert "interactive" not in text and "7 figures of 2 notebooks; 0 claims." in text
+    assert "interactive" not in text.lower() and "7 figures of 2 notebooks; 0 claims." in text
 
 
 def test_the_same_accounts_give_the_same_bytes_and_what_is_right_is_not_written(root):
