@@ -25,11 +25,12 @@ def random(*shape: int) -> torch.Tensor:
 
 def run_page_cells(notebook: str, given: dict, pages: list[str]) -> None:
     """Execute a notebook's import cell, then the cells that write these pages, with `given` for what they draw."""
-    cells = [c.source for c in sources.code_cells(sources.read(ROOT / "notebooks" / f"{notebook}.py"))]
+    source = sources.read(ROOT / "notebooks" / f"{notebook}.py")
+    cells = [c.source for c in sources.code_cells(source)]
     chosen = [next(c for c in cells if "from paper_utils import" in c and "google.colab" not in c)]
     for page in pages:
         chosen.append(next(c for c in cells if f'"{page}"' in c and re.search(r"(save|slider)_page\(", c)))
-    names = {"MODE": "quick", "SEED": 0, "N_SEEDS": 1}
+    names = sources.parameters(source) | {"MODE": "quick"}
     for cell in chosen:
         exec(cell, names)
         names |= given
