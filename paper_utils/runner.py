@@ -174,6 +174,7 @@ def execute(
         "MPLBACKEND": "agg",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
+    total = len(notebook.cells) + bool(values)  # papermill adds a cell of its own where a parameter is given
     failure = ""
     # A kernel that does not come up is a matter of the machine and gets a second chance; one that dies later does not.
     for attempt in (1, 2):
@@ -188,7 +189,7 @@ def execute(
                 request_save_on_cell_execute=True,
                 env=env,
                 name=name,
-                on_cell=lambda index: show.cell(name, index, len(notebook.cells)),
+                on_cell=lambda index: show.cell(name, index, total),
                 kernels=show.kernels,
             )
         except papermill.PapermillExecutionError:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from throwaway import SAVE, change, notebook, run, snapshot
@@ -222,6 +223,17 @@ def test_what_a_notebook_says_in_capitals_is_said_on_the_terminal_too(checkout):
     notebook(checkout, middle=f'print("SEED: 3")\nprint("quiet")\nprint("{said}")')
     lines = run(checkout, "figures").stdout.splitlines()
     assert f"    {said}" in lines and not any("quiet" in line or "SEED: 3" in line for line in lines)
+
+
+@pytest.mark.parametrize("values", [{}, {"SEED": 3}])
+def test_the_last_cell_is_counted_as_the_last(checkout, values):
+    """papermill adds a cell where a parameter is given: "cell 9/8" would be shown."""
+    path, seen = notebook(checkout), []
+    show = SimpleNamespace(
+        cell=lambda name, index, total: seen.append((index + 1, total)), kernels={}, interrupted=False
+    )
+    runner.execute(path, runner.read(path), values, checkout / "staging", 1, show)
+    assert seen[-1][0] == seen[-1][1]
 
 
 def executed(root: Path) -> set[str]:
