@@ -191,7 +191,6 @@ for ax, (key, label) in zip(
     ax.set(xlabel="epoch", ylabel=label)
     ax.xaxis.get_major_locator().set_params(integer=True)
 axes[0].set_yscale("log")
-axes[1].set_ylim(min(0.9, *history["test_accuracy"]), 1)
 axes[2].set_yscale("log")
 results.save_figure(
     fig,

@@ -503,7 +503,7 @@ results.save_figure(
 
 # %% [markdown]
 # **Figure `mutual_information`.** Left: information of each live feature about the digit, ranked; red: the same counted with labels in stored order, which is what chance gives.
-# Right: each live feature by how often it fires, drawn as the digit it fires on most. Grey: the entropy of firing, which no feature can exceed.
+# Right: each live feature by how often it fires, drawn as the digit it fires on most. Grey: the entropy of firing, which no feature can exceed. Where digits pile up near 0 bits, features tell next to nothing.
 #
 # ## What features look like
 #

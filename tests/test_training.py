@@ -259,7 +259,7 @@ def test_where_the_process_that_asked_is_killed_the_trainings_end_too(tmp_path):
     process.kill()
     process.wait()
     workers = [int(path.name) for path in tmp_path.iterdir()]
-    for _ in range(100):
+    for _ in range(600):
         if not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in workers):
             return
         time.sleep(0.1)
