@@ -3,62 +3,61 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Named after the lock's content: the environment is made again only when the lock changed.
 ENV := .venv/made-from-$(shell cksum < requirements.lock | cut -d' ' -f1)
-RUN := $(BIN)/python -m paper_utils.runner
 # Each NAME=value of the command line, the value through the environment: there it may hold spaces and quotes.
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),"$(name)=$$$(name)"))
 
 .DEFAULT_GOAL := help
-# See paper_utils/runner.py: threads that wait should soon let others run.
-export GOMP_SPINCOUNT ?= 100000
-
-.PHONY: help figures quick why seeds test verify lint notebooks train-dihedral train-tinystories compare-tinystories bench clean
+.PHONY: help figures quick why sweeps seeds verify test test-all lint notebooks bench address clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z%-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | expand -t 20
 
 figures: $(ENV) ## run the notebooks that are not up to date and write figures/ (NB=01 picks, NAME=value sets a parameter, -j2 runs two at a time)
-	+@$(RUN) figures $(GIVEN)
+	+@$(BIN)/python -m reproduce figures $(GIVEN)
 
 quick: $(ENV) ## the same with short trainings, under build/quick/
-	+@$(RUN) quick $(GIVEN)
+	+@$(BIN)/python -m reproduce quick $(GIVEN)
 
-why: $(ENV) ## what `make figures` would run, and because of what
-	@$(RUN) why $(GIVEN)
+why: $(ENV) ## what `make figures` and `make sweeps` would run, and because of what
+	@$(BIN)/python -m reproduce why $(GIVEN)
+	@$(BIN)/python -m sweeps why $(GIVEN)
 
-seeds: $(ENV) ## repeat short trainings over seeds 0 to N-1 (N=5, NB=03 picks, SCHEDULER=tcp://host:port for a Dask cluster)
-	@$(BIN)/python -m paper_utils.seeds $(GIVEN)
+sweeps: $(ENV) ## train what is missing of sweeps/ and write figures/sweeps/ (NB=03 picks, SCHEDULER=tcp://host:port for a Dask cluster)
+	@$(BIN)/python -m sweeps $(GIVEN)
 
-test: $(ENV) ## the tests
+seeds: $(ENV) ## the same over seeds 0 to N-1, into build/variants/sweeps/ (N=8)
+	@$(BIN)/python -m sweeps $(if $(N),,N=8) $(GIVEN)
+
+verify: $(ENV) ## judge claims.yml by the records, hold figures/ against them, write CLAIMS.md, figures/README.md and README's table; no run
+	@$(BIN)/python -m reproduce verify $(GIVEN)
+
+test: $(ENV) ## the fast tests, at most two minutes
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(ENV) ## all tests; tests/README.md says which are slow and why
 	@$(BIN)/python -m pytest
 
-verify: $(ENV) ## judge claims.yml by the recorded numbers, hold figures/ against its manifest, write README's tables and the gallery; no run
-	@$(BIN)/python -m paper_utils.verify
-
-lint: $(ENV) ## ruff
+lint: $(ENV) ## ruff, and the one direction in which the packages import
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
 
 notebooks: $(ENV) ## write the committed notebooks/*.ipynb from the last full run
-	@$(RUN) notebooks
+	@$(BIN)/python -m reproduce notebooks $(GIVEN)
 
-.PHONY: address
-address: $(ENV) ## put the repository's public address everywhere (URL=https://github.com/me/repository)
-	@$(BIN)/python -m paper_utils.address "$$URL"
+train-%: $(ENV) ## train checkpoints/% anew: train-tinystories (an hour on 2 cores), train-dihedral_D53 (10 minutes); resumes where it was stopped
+	@$(BIN)/python -m checkpoints.$*.train $(OPTIONS)
 
-train-dihedral: $(ENV) ## train checkpoints/dihedral_D53 anew (about 10 minutes on 2 cores; resumes where it was stopped)
-	@$(BIN)/python -m paper_utils.groups
+bench: $(ENV) ## our trainings against their own matrix products and the plain way, as ratios
+	@status=0; for file in bench/bench_*.py; do PYTHONPATH=. $(BIN)/python $$file || status=1; done; exit $$status
 
-train-tinystories: $(ENV) ## train checkpoints/tinystories anew (under an hour on 2 cores; resumes where it was stopped)
-	@$(BIN)/python -m paper_utils.pretraining
-
-compare-tinystories: $(ENV) ## the settings compared before: five trainings of a quarter epoch, written into its card
-	@$(BIN)/python -m paper_utils.pretraining --compare
-
-bench: $(ENV) ## our training against the seeds' way of doing it, as ratios
-	@status=0; for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file || status=1; done; exit $$status
+address: ## put the repository's public address in place of OWNER/REPO everywhere (TO=me/repository)
+	@test -n "$(TO)" || { echo "address: say where to, as in make address TO=me/repository"; exit 2; }
+	@git grep -lF OWNER/REPO -- ':!Makefile' ':!tests' | xargs sed -i.before 's|OWNER/REPO|$(TO)|g'
+	@git ls-files -o '*.before' | xargs rm -f
 
 clean: ## remove what runs leave behind; .venv, data/ and figures/ stay
-	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	rm -rf build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # torch first and alone: once it is there, nothing below can pull in another build of it.
 $(ENV):

@@ -4,6 +4,7 @@ Pearce, Dooms, Rigg 2024, "Weight-based Decomposition: A Case for Bilinear MLPs"
 Rigg, Oramas, Sharkey 2024, "Bilinear MLPs enable weight-based mechanistic interpretability", arXiv 2410.08417.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paper_utils import training
+from paper_utils.data import Images
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,8 @@ class BilinearMLP(nn.Module):
 
     h_0 = w_e x;  h_i = (w_l[i] h_(i-1)) * (w_r[i] h_(i-1));  logits = w_u h_n.
 
-    Parameters: w_e [hidden input], w_l[i] and w_r[i] [hidden hidden], w_u [classes hidden], each drawn as torch
-    initialises a linear layer, from `seed`.
-
-    Example:
-        >>> BilinearMLP(BilinearConfig(), seed=0)(torch.zeros(1, 784)).shape
-        torch.Size([1, 10])
+    w_e [hidden input], w_l[i] and w_r[i] [hidden hidden] and w_u [classes hidden] are drawn from `seed` in this order,
+    each as torch initialises a linear layer. The authors' code draws w_u second: one seed gives other weights there.
     """
 
     def __init__(self, config: BilinearConfig, seed: int) -> None:
@@ -78,16 +76,21 @@ class BilinearMLP(nn.Module):
             self.w_r = nn.ParameterList(weight(c.d_hidden, c.d_hidden) for _ in range(c.n_layers))
             self.w_u = weight(c.n_classes, c.d_hidden)
 
-    def forward(self, x: Float[Tensor, "batch input"]) -> Float[Tensor, "batch classes"]:
+    def hidden(self, x: Float[Tensor, "batch input"]) -> list[Float[Tensor, "batch hidden"]]:
+        """The activations h_0, ..., h_n; with noise in training mode only."""
         c = self.config
         if self.training:
             x = _input_noise(x, c)
-        h = F.linear(x, self.w_e)
+        activations = [F.linear(x, self.w_e)]
         for w_l, w_r in zip(self.w_l, self.w_r, strict=True):
-            h = F.linear(h, w_l) * F.linear(h, w_r)
+            h = F.linear(activations[-1], w_l) * F.linear(activations[-1], w_r)
             if self.training and c.layer_noise:
                 h = torch.addcmul(h, torch.randn_like(h), h.std(), value=c.layer_noise)
-        return F.linear(h, self.w_u)
+            activations.append(h)
+        return activations
+
+    def forward(self, x: Float[Tensor, "batch input"]) -> Float[Tensor, "batch classes"]:
+        return F.linear(self.hidden(x)[-1], self.w_u)
 
     @torch.no_grad()
     def accuracy(self, x: Float[Tensor, "n input"], y: Int[Tensor, " n"]) -> float:
@@ -108,101 +111,45 @@ def _input_noise(x: Tensor, config: BilinearConfig) -> Tensor:
 
 
 def learning_rate(epoch: int, recipe: BilinearRecipe) -> float:
-    """The factor on `recipe.lr` in an epoch counted from 0: linear warm-up from 1 %, halved step by step, constant.
-
-    Example:
-        >>> [learning_rate(e, BilinearRecipe()) for e in (0, 1, 2, 4, 63)]
-        [0.01, 0.505, 1.0, 0.5, 0.015625]
-    """
+    """The factor on `recipe.lr` in an epoch counted from 0: linear warm-up from 1 %, halved step by step, constant."""
     if epoch < recipe.warmup:
         return 0.01 + 0.99 * epoch / recipe.warmup
     return recipe.factor ** (min(epoch - recipe.warmup, recipe.decay) // recipe.decay_every)
 
 
-class _Gradients:
-    """The training step written out: forward, loss and backward of a model whose weights share one flat array `theta`.
-
-    A step is 17 matrix products of about 0.2 ms; autograd's and the optimiser's bookkeeping for them, weight by weight,
-    takes as long again. Here gradients go straight into the flat array that one fused AdamW call reads.
-    """
-
-    def __init__(self, model: BilinearMLP) -> None:
-        self.config = model.config
-        parameters = list(model.parameters())
-        self.theta = nn.Parameter(nn.utils.parameters_to_vector(parameters).detach())
-        # From here on the model's own parameters are views of theta: nothing has to be copied back.
-        nn.utils.vector_to_parameters(self.theta.data, parameters)
-        self.theta.grad = torch.zeros_like(self.theta)
-        parts = self.theta.grad.split([p.numel() for p in parameters])
-        grad = {id(p): part.view_as(p) for p, part in zip(parameters, parts, strict=True)}
-        self.weights = [w.detach() for w in (model.w_e, *model.w_l, *model.w_r, model.w_u)]
-        self.grads = [grad[id(w)] for w in (model.w_e, *model.w_l, *model.w_r, model.w_u)]
-
-    @torch.no_grad()
-    def __call__(self, x: Float[Tensor, "batch input"], y: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """Write the gradient of the mean cross entropy on one batch into theta.grad; returns the loss."""
-        c, n = self.config, self.config.n_layers
-        (w_e, *w, w_u), (d_e, *d, d_u) = self.weights, self.grads
-        x = _input_noise(x, c)
-        h, saved = x @ w_e.T, []
-        for w_l, w_r in zip(w[:n], w[n:], strict=True):
-            left, right = h @ w_l.T, h @ w_r.T
-            saved.append((h, left, right))
-            h = left * right
-            if c.layer_noise:
-                centred = h - h.mean()
-                deviation = torch.linalg.vector_norm(centred) / (centred.numel() - 1) ** 0.5
-                noise = torch.randn_like(h)
-                h = torch.addcmul(h, noise, deviation, value=c.layer_noise)
-                saved[-1] += (noise, centred, deviation)
-        log_p = F.log_softmax(h @ w_u.T, dim=1)
-        g = (log_p.exp() - F.one_hot(y, c.n_classes)) / len(y)
-        torch.mm(g.T, h, out=d_u)
-        g = g @ w_u
-        for i in reversed(range(n)):
-            h, left, right, *noised = saved[i]
-            if noised:
-                noise, centred, deviation = noised
-                # The noise is scaled by the batch's standard deviation, so each output moves all of them a little.
-                share = torch.dot(g.view(-1), noise.view(-1)) * (c.layer_noise / (centred.numel() - 1)) / deviation
-                g = torch.addcmul(g, centred, share)
-            g_l, g_r = g * right, g * left
-            torch.mm(g_l.T, h, out=d[i])
-            torch.mm(g_r.T, h, out=d[n + i])
-            g = (g_l @ w[i]).addmm_(g_r, w[n + i])
-        torch.mm(g.T, x, out=d_e)
-        return F.nll_loss(log_p, y)
+def cross_entropy(model: BilinearMLP, x: Float[Tensor, "batch input"], y: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """The mean cross entropy of a batch in nats: what `train` minimises unless it is given another loss."""
+    return F.cross_entropy(model(x), y)
 
 
 def train(
     model: BilinearMLP,
-    x: Float[Tensor, "n input"],
-    y: Int[Tensor, " n"],
+    images: Images,
     recipe: BilinearRecipe,
     seed: int,
-    test: tuple[Tensor, Tensor] | None = None,
+    loss: Callable[[BilinearMLP, Tensor, Tensor], Tensor] = cross_entropy,
     label: str = "bilinear MLP",
 ) -> training.History:
-    """Train in place by cross entropy; with `test` images and labels the history has their accuracy per epoch."""
-    step = _Gradients(model)
-    # Fused: one pass over all weights; the arithmetic is AdamW's.
-    optimizer = torch.optim.AdamW([step.theta], lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    """Train in place, on the model's device, by AdamW; `seed` is of the order of the images and of the noise.
+
+    `loss` is called as loss(model, x, y) with a batch of images and labels and returns the scalar to minimise; `label`
+    names the training where its progress is shown. Returns the history of `training.fit`, with "test_accuracy".
+    """
+    images = images.to(training.device_of(model))
+    # Fused: one kernel updates all weights; the arithmetic is AdamW's.
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     model.train()
     return training.fit(
-        step,
-        (x, y),
+        lambda x, y: loss(model, x, y),
+        (images.train_x, images.train_y),
         optimizer,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         seed=seed,
         scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: learning_rate(epoch, recipe)),
-        each_epoch=(lambda _: {"test_accuracy": model.accuracy(*test)}) if test else None,
+        each_epoch=lambda _: {"test_accuracy": model.accuracy(images.test_x, images.test_y)},
         label=label,
     )
-
-
-# What decides trained weights, for `training.cached`: the rest of this module may change without training anew.
-TRAINED_BY = (BilinearMLP, _input_noise, learning_rate, _Gradients, train)
 
 
 def interaction_tensor(
@@ -212,10 +159,8 @@ def interaction_tensor(
 
     B[o] = sum_h w_out[o, h] (w_l[h] w_r[h]^T + w_r[h] w_l[h]^T) / 2, eq. 3 of arXiv 2406.03947.
 
-    Example:
-        >>> interaction_tensor(torch.ones(1, 1), torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]))
-        tensor([[[0.0000, 0.5000],
-                 [0.5000, 0.0000]]])
+    >>> interaction_tensor(torch.ones(1, 1), torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])).tolist()
+    [[[0.0, 0.5], [0.5, 0.0]]]
     """
     b = einsum(w_out, w_l, w_r, "out hidden, hidden in1, hidden in2 -> out in1 in2")
     return (b + rearrange(b, "out in1 in2 -> out in2 in1")) / 2
@@ -224,12 +169,7 @@ def interaction_tensor(
 def eigendecompose(q: Float[Tensor, "... n n"]) -> tuple[Float[Tensor, "... n"], Float[Tensor, "... n n"]]:
     """Ascending eigenvalues and orthonormal eigenvectors (columns) of symmetric matrices: q = V diag(values) V^T.
 
-    Raises:
-        ValueError: q is not symmetric: eigh would silently read its lower half only.
-
-    Example:
-        >>> eigendecompose(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))[0]
-        tensor([-1.,  1.])
+    Raises: ValueError where q is not symmetric, because eigh would silently read its lower half only.
     """
     asymmetry = (q - q.mT).abs().max()
     if asymmetry > 1e-5 * q.abs().max():
@@ -257,8 +197,7 @@ def truncated_logits(
 ) -> Float[Tensor, "batch out"]:
     """Logits from each output's k eigenvectors of largest |eigenvalue|: sum_i values[o, i] (vectors[o, :, i] . h)^2.
 
-    Raises:
-        ValueError: k outside 1..in.
+    Raises: ValueError for a k outside 1..in.
     """
     if not 1 <= k <= values.shape[1]:
         raise ValueError(f"truncated_logits: k must be in 1..{values.shape[1]}, got {k}")

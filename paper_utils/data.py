@@ -9,7 +9,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -58,6 +58,15 @@ class Images:
     test_y: Int[Tensor, " test"]
     source: str
     files: dict[str, str]
+
+    def first(self, n: int) -> "Images":
+        """The same set with only the first n training images."""
+        return replace(self, train_x=self.train_x[:n], train_y=self.train_y[:n])
+
+    def to(self, device: torch.device | str) -> "Images":
+        """The same set with its tensors on `device`."""
+        names = ("train_x", "train_y", "test_x", "test_y")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,21 @@
-"""What comes over the network: whether anybody answers, and files of the Hugging Face hub at a fixed commit."""
+"""What comes over the network: whether a server answers, and files of the Hugging Face hub at a fixed commit."""
 
+import re
 import urllib.request
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 
-HUB = "https://huggingface.co"
+from paper_utils.files import ROOT
 
 
 class Unreachable(RuntimeError):
-    """Nobody answers within seconds, or the transfer broke off."""
+    """The server does not answer within seconds, or the transfer broke off."""
 
 
 def answering(urls: Sequence[str], seconds: float = 6.0) -> list[str]:
-    """Those of `urls` that answer at all, asked side by side: urllib alone would wait minutes for a silent network."""
+    """Those of `urls` that answer at all, asked side by side: urllib alone waits minutes for a silent network."""
 
     def answers(url: str) -> bool:
         try:
@@ -23,57 +25,55 @@ def answering(urls: Sequence[str], seconds: float = 6.0) -> list[str]:
             return False
 
     pool = ThreadPoolExecutor(max_workers=len(urls))
-    futures = [pool.submit(answers, url) for url in urls]
-    # Looking a name up has no time limit of its own, so the wait is limited here and the threads are left behind.
-    done = []
-    for url, future in zip(urls, futures, strict=True):
-        try:
-            if future.result(timeout=seconds + 2):
-                done.append(url)
-        except TimeoutError:
-            seconds = 0
+    asked = {url: pool.submit(answers, url) for url in urls}
+    # Looking a name up has no time limit of its own: limit the wait here, and leave the threads behind.
+    done, _ = wait(asked.values(), timeout=seconds + 2)
     pool.shutdown(wait=False, cancel_futures=True)
-    return done
+    return [url for url, answer in asked.items() if answer in done and answer.result()]
 
 
 def latest_commit(repository: str) -> str:
-    """The commit that a model repository's main branch is at now.
-
-    Raises:
-        Unreachable: the hub does not answer within seconds, or does not know the repository.
-    """
+    """The commit that a model repository's main branch is at now; raises Unreachable."""
     from huggingface_hub import HfApi
 
-    if not answering([f"{HUB}/{repository}"]):
-        raise Unreachable(f"the hub does not answer for {repository}")
-    try:
+    with _reaching(repository, repository):
         return HfApi().model_info(repository, timeout=10).sha
-    except (OSError, ValueError) as error:
-        raise Unreachable(f"the hub does not tell the commit of {repository} ({_first_line(error)})") from error
 
 
 def download(
     repository: str, names: Sequence[str], commit: str, folder: Path | None = None, kind: str = "model"
 ) -> Path:
-    """Fetch files of a repository at a commit; returns the folder they lie in: `folder`, or the hub's cache.
-
-    Raises:
-        Unreachable: the hub does not answer within seconds, or the transfer broke off.
-    """
+    """Fetch files of a repository at a commit into `folder` or the hub's cache; returns where; raises Unreachable."""
     from huggingface_hub import hf_hub_download
 
-    page = f"{HUB}/{'datasets/' if kind == 'dataset' else ''}{repository}/resolve/{commit}/{names[0]}"
-    if not answering([page]):
+    how = {"repo_type": kind, "revision": commit, "local_dir": folder, "etag_timeout": 10}
+    with _reaching(repository, f"{'datasets/' * (kind == 'dataset')}{repository}/resolve/{commit}/{names[0]}"):
+        paths = [Path(hf_hub_download(repository, name, **how)) for name in names]
+    return paths[0].parent
+
+
+@contextmanager
+def _reaching(repository: str, page: str) -> Iterator[None]:
+    """Run what asks the hub: Unreachable where `page` does not answer within seconds, or the client gives up."""
+    if not answering([f"https://huggingface.co/{page}"]):
         raise Unreachable(f"the hub does not answer for {repository}")
     try:
-        paths = [
-            hf_hub_download(repository, name, repo_type=kind, revision=commit, local_dir=folder, etag_timeout=10)
-            for name in names
-        ]
+        yield
     except (OSError, ValueError) as error:
-        raise Unreachable(f"the download of {repository} broke off ({_first_line(error)})") from error
-    return Path(paths[0]).parent
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Unreachable(f"the transfer from {repository} broke off ({why})") from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def locate(source: str | Path, names: Sequence[str]) -> tuple[Path, str]:
+    """A checkpoint's folder and its name for people; `names` are fetched where `source` is `owner/name[@commit]`.
+
+    Without a commit the newest is looked up. Raises FileNotFoundError: no folder and no hub id; or Unreachable.
+    """
+    if (folder := Path(source)).is_dir():
+        inside = folder.resolve().is_relative_to(ROOT)
+        return folder, folder.resolve().relative_to(ROOT).as_posix() if inside else folder.name
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@\w+)?", str(source)):
+        raise FileNotFoundError(f"no folder {source}, and a hub id reads owner/name or owner/name@commit")
+    name, _, commit = str(source).partition("@")
+    commit = commit or latest_commit(name)
+    return download(name, names, commit), f"{name}@{commit[:12]}"

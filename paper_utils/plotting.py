@@ -1,13 +1,18 @@
 """The few figure forms that several notebooks draw, in one colour-blind-safe style."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 # Okabe and Ito 2008, "Color universal design": told apart with every common colour vision deficiency.
@@ -16,18 +21,15 @@ BLUE, VERMILLION, GREEN, PINK, ORANGE, SKY, YELLOW, BLACK = OKABE_ITO
 POSITIVE, NEGATIVE = "#B2182B", "#2166AC"  # the ends of RdBu_r, for signed bars and lines
 SIGNED = "RdBu_r"
 TEXT_WIDTH = 7.0  # inches: a text column; every figure is at most this wide
+CENTRED = {"ha": "center", "va": "center"}
 
 # Applied in each notebook in the open: plt.rcParams.update(plotting.STYLE)
 STYLE = {
     "figure.constrained_layout.use": True,
     "figure.dpi": 120,
     "savefig.dpi": 120,
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
+    **dict.fromkeys(["font.size", "axes.titlesize", "axes.labelsize"], 8),
+    **dict.fromkeys(["xtick.labelsize", "ytick.labelsize", "legend.fontsize"], 7),
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -43,8 +45,7 @@ def signed_map(ax: Axes, matrix: ArrayLike, vmax: float | None = None) -> AxesIm
     limit = float(np.abs(matrix).max()) if vmax is None else vmax
     image = ax.imshow(matrix, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
-    for side in ax.spines.values():
-        side.set(visible=True, linewidth=0.5, color="0.6")
+    ax.spines[:].set(visible=True, linewidth=0.5, color="0.6")
     return image
 
 
@@ -52,8 +53,7 @@ def grey_image(ax: Axes, pixels: ArrayLike) -> AxesImage:
     """Draw a picture of 784 pixels in 0..1, ink black on white."""
     image = ax.imshow(np.asarray(pixels).reshape(28, 28), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
-    for side in ax.spines.values():
-        side.set(visible=True, linewidth=0.5, color="0.6")
+    ax.spines[:].set(visible=True, linewidth=0.5, color="0.6")
     return image
 
 
@@ -67,15 +67,32 @@ def spectrum(ax: Axes, eigenvalues: ArrayLike) -> None:
 
 
 def runs_band(ax: Axes, x: ArrayLike, runs: ArrayLike, label: str, color: str, unit: str = "runs") -> None:
-    """Draw every run of `runs` [run, x] thinly, and their mean with a band of one standard deviation.
-
-    `unit` says in the legend what is repeated: runs, masks, seeds.
-    """
+    """Draw every run of `runs` [run, x] thinly, and their mean with a band of one s.d.; `unit` is what is repeated."""
     runs = np.atleast_2d(np.asarray(runs, dtype=float))
     mean, deviation = runs.mean(0), runs.std(0, ddof=1) if len(runs) > 1 else 0
     ax.plot(x, runs.T, color=color, linewidth=0.4, alpha=0.5)
     ax.fill_between(x, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
     ax.plot(x, mean, color=color, label=f"{label} (mean of {len(runs)} {unit}, band: 1 s.d.)")
+
+
+def runs_strip(frame: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+    """Draw a panel for each of `labels` (column of `frame` -> title): each run, a row, as a dot, and mean with s.d."""
+    rows = -(-len(labels) // 4)
+    columns = -(-len(labels) // rows)
+    fig, axes = plt.subplots(rows, columns, figsize=(TEXT_WIDTH, 0.3 + 1.6 * rows), squeeze=False)
+    for ax, (name, title) in zip(axes.flat, labels.items(), strict=False):
+        runs = frame[name].to_numpy()
+        # A swarm, since a strip's jitter would draw other dots in each run of the notebook.
+        sns.swarmplot(y=runs, x=np.zeros(len(runs)), ax=ax, color=BLUE, size=4)
+        ax.errorbar(0.4, runs.mean(), runs.std(ddof=1), fmt="s", color=VERMILLION, markersize=4, capsize=3)
+        ax.set(title=title, xlabel="", xlim=(-0.35, 0.75), xticks=[0, 0.4])
+        ax.set_xticklabels([f"{len(runs)} runs", "mean\n± s.d."])
+        whole = bool((runs == runs.round()).all())  # counts, on an axis that may hold but one of them
+        ax.yaxis.set_major_locator(MaxNLocator(4, integer=whole, min_n_ticks=1 if whole else 2))
+        ax.yaxis.get_major_formatter().set_useOffset(False)
+    for ax in axes.flat[len(labels) :]:
+        ax.set_axis_off()
+    return fig
 
 
 def token_colours(values: ArrayLike, limit: float) -> list[tuple[str, str]]:
@@ -89,18 +106,8 @@ def token_colours(values: ArrayLike, limit: float) -> list[tuple[str, str]]:
 
 
 def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colours, 1 to 21, as WCAG 2 defines it.
-
-    Example:
-        >>> contrast("white", "black")
-        21.0
-    """
-
-    def luminance(colour: str) -> float:
-        c = np.array(matplotlib.colors.to_rgb(colour))
-        return float(np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
-
-    low, high = sorted([luminance(one), luminance(other)])
+    """The contrast ratio of two colours, 1 to 21, as WCAG 2 defines it: (L_high + 0.05) / (L_low + 0.05)."""
+    low, high = sorted(sns.utils.relative_luminance(colour) for colour in (one, other))
     return (high + 0.05) / (low + 0.05)
 
 
@@ -135,6 +142,3 @@ def token_lines(ax: Axes, lines: Sequence[tuple[Sequence[str], ArrayLike, Sequen
         row += 1.4
     ax.set(xlim=(0, columns), ylim=(row, 0))
     ax.axis("off")
-
-
-CENTRED = {"ha": "center", "va": "center"}

@@ -1,4 +1,4 @@
-"""What a notebook writes: figures, interactive pages, numbers, and the account of the run that the runner publishes."""
+"""What a notebook writes: figures, interactive pages, numbers, and the record of the run that `reproduce` publishes."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib.metadata import version
@@ -26,114 +26,66 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from paper_utils.files import ROOT, replacing
+from paper_utils.files import ROOT, digest, replacing
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+STAND_INS = ("uci-digits", "sampled-stories")
 # Above this many path points an SVG is larger than its PNG and slow to open.
 SVG_POINTS = 20_000
-# An interactive page around its plot.
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$name: $alt</title>
-<link rel="icon" href="data:,">
-<style>
-body { margin: 1.5rem clamp(1rem, 4vw, 2.5rem); font: 1rem/1.5 system-ui, sans-serif; color: #1d1d1f;
-  background: #fff; }
-h1 { font-size: 1.3rem; margin: 0; }
-p { color: #57595e; margin: .25rem 0 1rem; }
-#page { overflow-x: auto; }
-#page:focus-visible { outline: 3px solid #005f96; outline-offset: 3px; }
-</style>
-</head>
-<body>
-<main>
-<h1>$alt</h1>
-<p>An interactive figure of notebook $notebook$stamp.$keys</p>
-<div id="page" role="group" aria-label="$alt" tabindex="0">
-$plot
-</div>
-</main>
-<script>
-document.getElementById("page").addEventListener("keydown", event => {
-  const plot = document.getElementById("$name"), slider = plot.layout.sliders?.[0];
-  const next = (slider?.active ?? 0) + ({ArrowLeft: -1, ArrowRight: 1}[event.key] ?? NaN), step = slider?.steps[next];
-  if (!step) return;
-  event.preventDefault();
-  Plotly.relayout(plot, {"sliders[0].active": next});
-  Plotly[step.method](plot, ...step.args);
-});
-</script>
-</body>
-</html>
-""")
+PAGE = Path(__file__).with_name("page.html")
 
 
 @dataclass
 class Run:
-    """One execution of one notebook: what it declared and what it wrote so far."""
+    """One execution of one notebook: what it is, and what it wrote so far."""
 
     notebook: str
     mode: str
     seeds: list[int]
     source: str
-    files: dict[str, str]
-    declared: dict[str, list[str]]
+    inputs: dict[str, str]
     folder: Path
-    started: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.monotonic)
     figures: dict[str, dict] = field(default_factory=dict)
-    pages: dict[str, str] = field(default_factory=dict)
+    pages: dict[str, dict] = field(default_factory=dict)
     numbers: dict[str, object] = field(default_factory=dict)
 
     @property
     def stamp(self) -> str:
         """What is written below every figure that is not the paper's: empty for a full run on the real data."""
-        stand_in = "stand-in data" if self.source in {"uci-digits", "sampled-stories"} else ""
+        stand_in = "stand-in data" if self.source in STAND_INS else ""
         return ", ".join(filter(None, [stand_in, "quick mode" if self.mode == "quick" else ""]))
 
 
 _run: Run | None = None
 
 
-def begin(
-    notebook: str,
-    *,
-    mode: str,
-    seed: int | Sequence[int],
-    source: str,
-    files: Mapping[str, str],
-    figures: Sequence[str],
-    numbers: Sequence[str],
-) -> None:
-    """Open the account of this run; called once, after the data is loaded.
+def begin(notebook: str, *, mode: str, seeds: Sequence[int], data: object = None, inputs: Sequence[Path] = ()) -> None:
+    """Open the record of this run; called once, after the data is loaded.
 
     Args:
-        notebook: its name without ending, "01_mnist_bilinear".
-        mode: "full" (the paper's recipe) or "quick".
-        seed: all seeds the notebook trains with.
-        source: where the data came from (`Images.source`), or "exact" where there is no data set.
-        files: hashes of the data and checkpoint files read.
-        figures: every figure this run must write.
-        numbers: every number this run must record.
+        notebook: its file's name without ending.
+        mode: "full" or "quick".
+        seeds: of every random generator that decides a result.
+        data: what was loaded, with `source` and `files` (`data.Images`, `data.Stories`); None where there is no data.
+        inputs: further files of the repository that decide the result, checkpoints for example.
 
     Raises:
-        ValueError: an unknown mode, a bad or repeated name.
+        ValueError: another mode, or a notebook's name that is no plain name.
     """
     global _run
+    _check_name(notebook)
     if mode not in ("full", "quick"):
-        raise ValueError(f"begin: MODE must be 'full' or 'quick', got {mode!r}")
-    for names in (figures, numbers):
-        for name in names:
-            _check_name(name)
-        if repeated := sorted({n for n in names if list(names).count(n) > 1}):
-            raise ValueError(f"begin: declared twice: {repeated}")
+        raise ValueError(f"begin: mode must be 'full' or 'quick', got {mode!r}")
+    files = dict(data.files) if data else {}
+    # A file from elsewhere goes by its plain name: no path of a machine stands in a record.
+    files |= {
+        p.relative_to(ROOT).as_posix() if p.is_relative_to(ROOT) else p.name: digest(p) for p in map(Path, inputs)
+    }
+    # Without a runner, as on Colab, a run leaves its files under build/.
     folder = Path(os.environ.get("PAPER_OUT") or ROOT / "build" / "by-hand" / notebook)
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = [seed] if isinstance(seed, int) else list(seed)
-    declared = {"figures": list(figures), "numbers": list(numbers)}
-    _run = Run(notebook, mode, seeds, source, dict(files), declared, folder)
+    _run = Run(notebook, mode, list(seeds), data.source if data else "exact", files, folder)
 
 
 def save_figure(fig: Figure, name: str, *, alt: str, show: bool = True) -> None:
@@ -141,18 +93,16 @@ def save_figure(fig: Figure, name: str, *, alt: str, show: bool = True) -> None:
 
     Args:
         fig: of fixed width; its size in inches is what is saved.
-        name: without ending or folder, declared in `begin`.
+        name: without ending or folder; the paragraph that the notebook heads **Figure `name`.** is its caption.
         alt: what a reader who cannot see the figure needs to know.
         show: False writes without showing, for the members of a large family.
 
     Raises:
-        ValueError: a name that was not declared or is no plain name, an empty alt text.
+        ValueError: a name that is no plain name, an empty alt text.
         RuntimeError: called before `begin`.
     """
     run = _open_run("save_figure")
     _check_name(name)
-    if name not in run.declared["figures"]:
-        raise ValueError(f"save_figure: {name!r} is not declared in begin(figures=...): {run.declared['figures']}")
     if len(alt.split()) < 3:
         raise ValueError(f"save_figure: {name!r} needs an alt text that says what it shows, got {alt!r}")
     kinds = ["png", "svg"] if _is_lines(fig) else ["png"]
@@ -161,7 +111,7 @@ def save_figure(fig: Figure, name: str, *, alt: str, show: bool = True) -> None:
         # Below the figure, outside its canvas: it cannot hide anything there.
         fig.text(0.5, -0.01, run.stamp, ha="center", va="top", fontsize=8, color="#D55E00")
         bbox = "tight"
-    entry = {"alt": alt, "files": {}, "seconds": round(time.time() - run.started, 1)}
+    entry = {"alt": alt, "files": {}, "count": _execution_count()}
     for kind in kinds:
         buffer = io.BytesIO()
         # Without these two, ids and a date would make each SVG differ from the last.
@@ -176,7 +126,6 @@ def save_figure(fig: Figure, name: str, *, alt: str, show: bool = True) -> None:
             _display(picture, alt)
     run.figures[name] = entry
     plt.close(fig)
-    print(f"figure {name} ({', '.join(kinds)})")
 
 
 def save_page(fig: plotly.graph_objects.Figure, name: str, *, alt: str) -> None:
@@ -199,7 +148,7 @@ def save_page(fig: plotly.graph_objects.Figure, name: str, *, alt: str) -> None:
     # An animation starts when the reader starts it, and no button offers to send the figure elsewhere.
     config = {"showSendToCloud": False, "displaylogo": False}
     plot = fig.to_html(config, auto_play=False, include_plotlyjs="directory", full_html=False, div_id=name)
-    html = PAGE.substitute(
+    html = Template(PAGE.read_text(encoding="utf-8")).substitute(
         name=name,
         alt=escape(alt),
         notebook=escape(run.notebook),
@@ -210,80 +159,77 @@ def save_page(fig: plotly.graph_objects.Figure, name: str, *, alt: str) -> None:
     for file, content in ((f"{name}.html", html), ("plotly.min.js", plotly.offline.get_plotlyjs())):
         with replacing(run.folder / "pages" / file) as beside:
             beside.write_text(content, encoding="utf-8")
-    run.pages[name] = alt
-    print(f"interactive page {name}.html")
+    run.pages[name] = {"alt": alt}
+    print(f"Interactive page: build/interactive/{run.notebook}/{name}.html")
 
 
-def record(name: str, value: object) -> None:
-    """Record a number the paper states; `value` is a finite number, a string, or a list of them.
+def record(**numbers: object) -> None:
+    """Record numbers that the paper states: finite numbers, strings, or lists of them, each under its name.
 
     Raises:
-        ValueError: an undeclared name, or a value that is not finite.
+        ValueError: a value that is not finite.
+        RuntimeError: called before `begin`.
+
+    Example:
+        >>> record(accuracy=0.98, losses=history["loss"])
     """
     run = _open_run("record")
-    _check_name(name)
-    if name not in run.declared["numbers"]:
-        raise ValueError(f"record: {name!r} is not declared in begin(numbers=...): {run.declared['numbers']}")
-    value = value.tolist() if hasattr(value, "tolist") else value
-    for item in value if isinstance(value, (list, tuple)) else [value]:
-        if not isinstance(item, (bool, int, float, str)) or (isinstance(item, float) and not math.isfinite(item)):
-            raise ValueError(f"record: {name!r} must hold finite numbers or strings, got {item!r}")
-    run.numbers[name] = list(value) if isinstance(value, tuple) else value
+    for name, value in numbers.items():
+        value = value.tolist() if hasattr(value, "tolist") else value
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            if not isinstance(item, (bool, int, float, str)) or (isinstance(item, float) and not math.isfinite(item)):
+                raise ValueError(f"record: {name!r} must hold finite numbers or strings, got {item!r}")
+        run.numbers[name] = list(value) if isinstance(value, tuple) else value
+
+
+def read_sweep(name: str) -> pd.DataFrame:
+    """The rows of figures/sweeps/<name>.csv, one a run; from here on the file is an input of this record.
+
+    Raises:
+        FileNotFoundError: the sweep was not run; says how to.
+        RuntimeError: called before `begin`.
+    """
+    run = _open_run("read_sweep")
+    path = ROOT / "figures" / "sweeps" / f"{name}.csv"
+    if not path.exists():
+        raise FileNotFoundError(f"no figures/sweeps/{name}.csv: `make sweeps NB={name}` trains it")
+    run.inputs[path.relative_to(ROOT).as_posix()] = digest(path)
+    return pd.read_csv(path)
 
 
 def findings(rows: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
-    """The table "What we found": rows of (what, name of a recorded number, the seed's value as it states it)."""
+    """The table "What we found": rows of (what, name of a recorded number, the original's value as it states it)."""
     run = _open_run("findings")
     if unknown := [key for _, key, _ in rows if key not in run.numbers]:
         raise ValueError(f"findings: not recorded: {unknown}; recorded: {sorted(run.numbers)}")
 
     def show(value: object) -> str:
-        return (
-            ", ".join(map(show, value))
-            if isinstance(value, list)
-            else str(value)
-            if isinstance(value, (int, str))
-            else f"{value:.4g}"
-        )
+        if isinstance(value, list):
+            return ", ".join(map(show, value))
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    table = {"measured here": [show(run.numbers[key]) for _, key, _ in rows], "the seed": [s for *_, s in rows]}
+    table = {"measured here": [show(run.numbers[key]) for _, key, _ in rows], "the original": [s for *_, s in rows]}
     return pd.DataFrame(table, index=[what for what, *_ in rows])
 
 
 def finish() -> None:
-    """Close the account: the notebook's last cell. Prints the sentinel that the runner looks for.
-
-    Raises:
-        RuntimeError: a declared figure or number is missing; names them.
-    """
+    """Write record.json: the notebook's last cell. After it no other call of this module works before `begin`."""
     global _run
     run = _open_run("finish")
-    missing = [f"figure {n}" for n in run.declared["figures"] if n not in run.figures]
-    missing += [f"number {n}" for n in run.declared["numbers"] if n not in run.numbers]
-    if missing:
-        raise RuntimeError(f"{run.notebook}: declared but not written: {', '.join(missing)}")
-    line = f"{run.notebook} complete: {len(run.figures)} figures and {len(run.numbers)} numbers written."
-    account = {
-        "sentinel": line,
-        "notebook": run.notebook,
-        "mode": run.mode,
-        "seeds": run.seeds,
-        "source": run.source,
-        "stamp": run.stamp,
-        "files": run.files,
-        "figures": run.figures,
-        "pages": run.pages,
-        "numbers": run.numbers,
+    ours = [name.partition(".")[2] for name in sys.modules if name.startswith("paper_utils.")]
+    record = {
+        **{key: getattr(run, key) for key in ("notebook", "mode", "seeds", "source", "stamp", "inputs")},
+        "modules": sorted(name for name in ours if (ROOT / "paper_utils" / f"{name}.py").exists()),
         "environment": _environment(),
         # As with torch below: of training only where the notebook itself loaded it.
-        "weights": dict(training.USED) if (training := sys.modules.get("paper_utils.training")) else {},
-        "seconds": round(time.time() - run.started, 1),
-        "peak_mb": _peak_mb(),
+        "weights": dict(runs.USED) if (runs := sys.modules.get("paper_utils.runs")) else {},
+        **{key: getattr(run, key) for key in ("figures", "pages", "numbers")},
+        "seconds": round(time.monotonic() - run.started, 1),
     }
-    with replacing(run.folder / "run.json") as beside:
-        beside.write_text(json.dumps(account, indent=1), encoding="utf-8")
+    with replacing(run.folder / "record.json") as beside:
+        beside.write_text(json.dumps(record, indent=1), encoding="utf-8")
     _run = None
-    print(line)
+    print(f"{run.notebook} complete: {len(run.figures)} figures and {len(run.numbers)} numbers written.")
 
 
 def _open_run(caller: str) -> Run:
@@ -314,11 +260,18 @@ def _numbered(svg: bytes) -> bytes:
     return re.sub(rb'(?<=[#"])p[0-9a-f]{10}(?=["\)])', lambda m: names.setdefault(m[0], b"p%d" % len(names)), svg)
 
 
-def _display(png: bytes, alt: str) -> None:
+def _execution_count() -> int | None:
     from IPython import get_ipython
+
+    shell = get_ipython()
+    # IPython 9.18 raises execution_count before a cell runs, others after it: count the inputs.
+    return len(shell.user_ns["In"]) - 1 if shell else None
+
+
+def _display(png: bytes, alt: str) -> None:
     from IPython.display import display
 
-    if get_ipython() is not None:
+    if _execution_count() is not None:
         # Not by IPython's Image: Colab's IPython 7 knows no alt text there.
         picture = base64.b64encode(png).decode()
         display({"image/png": picture}, metadata={"image/png": {"alt": alt}}, raw=True)
@@ -334,13 +287,3 @@ def _environment() -> dict[str, object]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability() if torch else "",
         "system": platform.system(),
     }
-
-
-def _peak_mb() -> int:
-    """Peak resident memory of this process in MB; 0 where the system does not tell (Windows)."""
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3))

@@ -1,18 +1,19 @@
-"""Superposition: the seed's two MNIST models, and the toy model of Elhage et al. (2022), arXiv:2209.10652.
+"""Superposition: the original notebook's two MNIST models, and the toy model of Elhage et al. (2022), arXiv:2209.10652.
 
-Axes: instance, batch, feature (n), hidden (m). Weights of a feature are a column: w[..., hidden, feature].
+Axes: instance, batch, feature (n), hidden (m). The weights of a feature are a column: w[..., hidden, feature].
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from . import training
+from paper_utils import training
+from paper_utils.data import Images
 
 Source = Callable[[int, torch.Generator], Tensor]  # (batch size, generator) -> x [instance batch feature]
 GEOMETRIES = {
@@ -22,12 +23,12 @@ GEOMETRIES = {
     "digons": (0.5, 0.5, 0.5, 0.5),
     "pentagon": (0.4, 0.4, 0.4, 0.4, 0.4),
 }
-_CHUNK = 512  # rows per pass in feature_importance: 512 x 49 pairs x 49 floats is 5 MB, which stays in cache
+_CHUNK = 512  # rows per pass: at most 512 x 49 pairs x 49 floats, 5 MB, which stay in the cache
 
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """The classifier whose 49 hidden values are the features; every value is the seed's."""
+    """The classifier whose 49 hidden values are the features; every value is the original notebook's."""
 
     n_pixels: int = 784
     n_features: int = 49
@@ -39,7 +40,7 @@ class FeatureConfig:
 
 @dataclass(frozen=True)
 class PlaneConfig:
-    """The autoencoder that forces the features into a plane; every value is the seed's."""
+    """The autoencoder that presses the features through a plane; every value is the original notebook's."""
 
     n_features: int = 49
     n_hidden: int = 2
@@ -53,7 +54,7 @@ class PlaneConfig:
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """Schedule of the toy model: a fifteenth of Elhage's samples, which are 10,000 steps of 1024 at lr 1e-3."""
+    """The toy model's schedule: 15 % of the samples of Elhage et al., who take 10,000 steps of 1024 at lr 1e-3."""
 
     steps: int = 3000
     batch_size: int = 512
@@ -61,18 +62,12 @@ class ToyConfig:
 
     def __post_init__(self):
         if self.steps < 1 or self.batch_size < 1:
-            raise ValueError(
-                f"ToyConfig: steps {self.steps} and batch_size {self.batch_size}: both must be 1 or more, "
-                "an empty batch has no loss"
-            )
+            raise ValueError(f"ToyConfig: steps {self.steps}, batch_size {self.batch_size}: both must be 1 or more")
 
 
 def _check_sizes(where: str, n_features: int, n_hidden: int) -> None:
     if not 1 <= n_hidden <= n_features:
-        raise ValueError(
-            f"{where}: n_hidden {n_hidden} with n_features {n_features}: superposition asks for "
-            "1 <= n_hidden <= n_features"
-        )
+        raise ValueError(f"{where}: n_hidden {n_hidden}, n_features {n_features}: needs 1 <= n_hidden <= n_features")
 
 
 def _check_rows(where: str, x: Tensor) -> None:
@@ -81,10 +76,7 @@ def _check_rows(where: str, x: Tensor) -> None:
 
 
 class FeatureNet(nn.Module):
-    """Classify digits through one rectified layer, whose values are the features.
-
-    h = ReLU(tanh(W x + b)) in [0, 1), logits = V h + c.
-    """
+    """Classify digits through one rectified layer: features h = ReLU(tanh(W x + b)) in [0, 1), logits V h + c."""
 
     def __init__(self, config: FeatureConfig = FeatureConfig(), seed: int = 0):
         super().__init__()
@@ -101,10 +93,7 @@ class FeatureNet(nn.Module):
 
 
 class PlaneAutoencoder(nn.Module):
-    """Squeeze n features through m hidden values and rebuild them.
-
-    z = tanh(W_enc h + b_enc), h' = ReLU(tanh(W_dec z + b_dec)).
-    """
+    """Squeeze n features through m values: z = tanh(W_enc h + b_enc), h' = ReLU(tanh(W_dec z + b_dec))."""
 
     def __init__(self, config: PlaneConfig = PlaneConfig(), seed: int = 0):
         super().__init__()
@@ -133,13 +122,10 @@ class Importance(NamedTuple):
 
 
 def normalise_importance(rise: Float[Tensor, " feature"]) -> Importance:
-    """Bring rises of the error to shares (sum 1) and to the range 0..1.
+    """Bring rises of the error to shares, rise / sum(rise), and to the range 0..1, (rise - min) / (max - min).
 
-    share = rise / sum(rise), scaled = (rise - min) / (max - min). Where the sum is not positive a quotient would
-    turn the order round, so the shares are equal; where all rises are equal, scaled is 1 for each.
-
-    >>> normalise_importance(torch.tensor([1.0, 3.0])).share
-    tensor([0.2500, 0.7500])
+    Where the sum is not positive, all shares are equal, because a quotient would turn the order round. Where all rises
+    are equal, scaled is 1 for each.
     """
     _check_rows("normalise_importance", rise)
     total, low, high = rise.sum(), rise.min(), rise.max()
@@ -152,38 +138,31 @@ def normalise_importance(rise: Float[Tensor, " feature"]) -> Importance:
 def feature_importance(model: PlaneAutoencoder, features: Float[Tensor, "batch feature"]) -> Importance:
     """Measure how much the squared reconstruction error rises when a feature is set to 0 in the input.
 
-    rise_i = mean((model(h without i) - h)^2) - mean((model(h) - h)^2), in squared feature units. Before its tanh the
-    code is linear, so "without i" is code - h_i W_enc[:, i]; and a row where h_i is 0 already changes nothing. Only the
-    pairs (row, feature) with h_i != 0 are decoded again: no copy of the data and no second encoding.
-
-    Args: model; features [batch feature]. Returns: Importance, each [feature].
-    Raises: ValueError on an empty batch.
+    rise_i = mean((model(h without i) - h)^2) - mean((model(h) - h)^2). The code is linear before its tanh, so only the
+    pairs (row, i) with h_i != 0 are decoded again, from code - h_i W_enc[:, i]. Raises: ValueError on an empty batch.
     """
     _check_rows("feature_importance", features)
     w = model.encoder.weight.T.contiguous()  # [feature hidden]
-    rise = torch.zeros(features.shape[1], dtype=torch.float64)
+    rise = torch.zeros(features.shape[1], dtype=torch.float64)  # float64: 60,000 small differences of either sign
     for h in features.split(_CHUNK):
         code = model.encoder(h)
         error = (model.decode(code.tanh()) - h).square_().sum(1)
         row, feature = h.nonzero(as_tuple=True)
         without = code[row] - h[row, feature, None] * w[feature]
-        # tanh(a) = 2 sigmoid(2a) - 1: torch's sigmoid takes a quarter of the time of its tanh, which is most of it
+        # tanh(a) = 2 sigmoid(2a) - 1: on a CPU torch's sigmoid takes a fifth of its tanh's time, which halves the total
         rebuilt = model.decoder(without.tanh_()).mul_(2).sigmoid_().mul_(2).sub_(1).relu_()
         change = rebuilt.sub_(h[row]).square_().sum(1) - error[row]
-        rise.index_add_(0, feature, change.double())  # float64: 60,000 small differences of either sign
-    return normalise_importance((rise / features.numel()).float())
+        rise += torch.zeros_like(h[0]).index_add_(0, feature, change).cpu()
+    return normalise_importance((rise / features.numel()).float().to(features.device))
 
 
 @torch.no_grad()
 def feature_directions(
     model: PlaneAutoencoder, features: Float[Tensor, "batch feature"]
 ) -> Float[Tensor, "feature hidden"]:
-    """Measure where the code points, on average over the data, when only one feature is left on.
+    """Measure where the code points when only feature i is left on: mean(tanh(h_i W_enc[:, i] + b_enc)) over the data.
 
-    direction_i = mean(tanh(h_i W_enc[:, i] + b_enc)). A feature that is off contributes tanh(b_enc): all directions
-    share that offset.
-
-    Raises: ValueError on an empty batch.
+    A feature that is off gives tanh(b_enc): all directions share that offset. Raises: ValueError on an empty batch.
     """
     _check_rows("feature_directions", features)
     w, b = model.encoder.weight.T, model.encoder.bias
@@ -192,123 +171,79 @@ def feature_directions(
 
 
 def unit_vectors(v: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch hidden"]:
-    """Scale each vector to length 1; a vector of length 0 has no direction and stays 0.
-
-    >>> unit_vectors(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
-    tensor([[0.6000, 0.8000],
-            [0.0000, 0.0000]])
-    """
+    """Scale each vector to length 1; a vector of length 0 has no direction and stays 0."""
     length = v.norm(dim=-1, keepdim=True)
     return v / torch.where(length > 0, length, 1.0)
 
 
-def _angle_gap(a: Tensor, b: Tensor) -> Tensor:
-    return (torch.remainder(a - b + torch.pi, 2 * torch.pi) - torch.pi).abs()
-
-
 def gathered_share(
-    directions: Float[Tensor, "feature 2"],
-    weight: Float[Tensor, " feature"],
-    n_bundles: int,
-    width: float = 15.0,
+    directions: Float[Tensor, "feature 2"], weight: Float[Tensor, " feature"], n_bundles: int, width: float = 15.0
 ) -> float:
     """Find the largest share of the weight within `width` degrees of `n_bundles` rays from the origin.
 
-    The rays are tried at the features' own angles, in all combinations; a vector of length 0 is near none. Many
-    features with random angles score well above 0 as the rays are chosen best: compare with such a draw.
-
-    Raises: ValueError when a weight is negative or all are 0.
-
-    >>> gathered_share(torch.tensor([[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]]), torch.tensor([2.0, 1.0, 1.0]), 1)
-    0.5
+    The rays are tried at the features' own angles, in all combinations, so that random angles score well above 0 too:
+    compare with such a draw. Raises: ValueError when a weight is negative or all are 0.
     """
     if weight.min() < 0 or weight.sum() <= 0:
         raise ValueError("gathered_share: weights must be 0 or more, with a sum above 0")
     angle = torch.atan2(directions[:, 1], directions[:, 0])
-    near = _angle_gap(angle[:, None], angle) <= width * torch.pi / 180
-    near &= (directions.norm(dim=1) > 0)[:, None] & (directions.norm(dim=1) > 0)
+    gap = (torch.remainder(angle[:, None] - angle + torch.pi, 2 * torch.pi) - torch.pi).abs()
+    some = directions.norm(dim=1) > 0
+    near = (gap <= width * torch.pi / 180) & some[:, None] & some
     rays = torch.tensor(list(combinations(range(len(angle)), n_bundles)))
     covered = near[rays].any(1).to(weight.dtype) @ weight
     return float(covered.max() / weight.sum())
 
 
-def train_feature_net(
-    model: FeatureNet,
-    x: Float[Tensor, "batch pixel"],
-    y: Int[Tensor, " batch"],
-    config: FeatureConfig,
-    seed: int,
-    each_epoch: Callable[[int], dict[str, float]] | None = None,
-) -> dict[str, list[float]]:
-    """Train the classifier by cross entropy with Adam; return the history of fit."""
-    _check_rows("train_feature_net", x)
-    return training.fit(
-        lambda x, y: nn.functional.cross_entropy(model(x), y),
-        (x, y),
-        torch.optim.Adam(model.parameters(), lr=config.lr, fused=True),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        seed=seed,
-        each_epoch=each_epoch,
-        label="features",
-    )
+def _fit(model: nn.Module, loss, tensors, config: FeatureConfig | PlaneConfig, seed: int, each_epoch):
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    schedule = {"epochs": config.epochs, "batch_size": config.batch_size, "seed": seed}
+    return training.fit(loss, tensors, optimizer, **schedule, each_epoch=each_epoch, label=type(model).__name__)
 
 
-def train_planes(
-    models: Sequence[PlaneAutoencoder],
-    features: Float[Tensor, "model batch feature"],
-    config: PlaneConfig,
-    seed: int,
-    each_epoch: Callable[[int], dict[str, float]] | None = None,
-) -> dict[str, list[float]]:
-    """Train autoencoders, each on its own features, by the sum of their mean squared errors; return the history of fit.
+def train_feature_net(model: FeatureNet, images: Images, config: FeatureConfig, seed: int) -> training.History:
+    """Train by cross entropy with Adam; training.fit's history gets "accuracy", of the test images after each epoch."""
+    images = images.to(training.device_of(model))
 
-    Their weights are one batched tensor with an axis "model", so six take hardly longer than one: at batch 64 the time
-    goes into calls, not into arithmetic. Adam treats each weight by itself, so no model feels the others.
+    @torch.no_grad()
+    def accuracy(epoch: int) -> dict[str, float]:
+        return {"accuracy": (model(images.test_x).argmax(1) == images.test_y).float().mean().item()}
 
-    Raises: ValueError on an empty batch or when the counts differ.
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(model(x), y)
+
+    return _fit(model, loss, (images.train_x, images.train_y), config, seed, accuracy)
+
+
+def train_plane(
+    model: PlaneAutoencoder, images: Images, config: PlaneConfig, seed: int, net: FeatureNet
+) -> training.History:
+    """Train the autoencoder by mean squared error with Adam on the features that the frozen `net` gives the images.
+
+    The history has, after each epoch and over all training images, the error "mse", "rise" [epoch feature] as
+    feature_importance measures it, and "direction" [epoch feature hidden] as feature_directions does.
     """
-    _check_rows("train_planes", features)
-    if len(models) != len(features):
-        raise ValueError(f"train_planes: {len(models)} models for features of {len(features)}: one set for each")
-    stacked = [nn.Parameter(torch.stack(p).detach()) for p in zip(*(m.parameters() for m in models), strict=True)]
-    for i, model in enumerate(models):
-        for own, together in zip(model.parameters(), stacked, strict=True):
-            own.data = together.data[i]  # a view: each_epoch sees the models as they are then
-    w_enc, b_enc, w_dec, b_dec = stacked
+    rise, direction = [], []
+    with torch.no_grad():
+        features = net.features(images.to(training.device_of(model)).train_x)
+
+    @torch.no_grad()
+    def measure(epoch: int) -> dict[str, float]:
+        rise.append(feature_importance(model, features).rise.tolist())
+        direction.append(feature_directions(model, features).tolist())
+        return {"mse": loss(features).item()}
 
     def loss(h: Tensor) -> Tensor:
-        h = h.transpose(0, 1)
-        code = torch.baddbmm(b_enc[:, None], h, w_enc.mT).tanh()
-        rebuilt = torch.baddbmm(b_dec[:, None], code, w_dec.mT).tanh().relu()
-        return nn.functional.mse_loss(rebuilt, h) * len(models)
+        return nn.functional.mse_loss(model(h), h)
 
-    history = training.fit(
-        loss,
-        (features.transpose(0, 1).contiguous(),),
-        torch.optim.Adam(stacked, lr=config.lr, fused=True),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        seed=seed,
-        each_epoch=each_epoch,
-        label="planes",
-    )
-    for model in models:
-        for own in model.parameters():
-            own.data = own.data.clone()
-    return history
+    return {**_fit(model, loss, (features,), config, seed, measure), "rise": rise, "direction": direction}
 
 
 class ToyModel(nn.Module):
     """Elhage's ReLU output model, as many independent instances as wanted in one batched model.
 
     x' = ReLU(W^T W x + b) with w [instance hidden feature], b [instance feature]. Instance i is drawn from seed + i, so
-    that it is the same alone and in company.
-
-    Raises: ValueError when n_hidden exceeds n_features.
-
-    >>> ToyModel(n_features=5, n_hidden=2, n_instances=3, seed=0).w.shape
-    torch.Size([3, 2, 5])
+    that it is the same alone and in company. Raises: ValueError when n_hidden exceeds n_features.
     """
 
     def __init__(self, n_features: int, n_hidden: int, n_instances: int, seed: int):
@@ -324,21 +259,16 @@ class ToyModel(nn.Module):
         self.b = nn.Parameter(torch.zeros(n_instances, n_features))
 
     def forward(self, x: Float[Tensor, "#instance batch feature"]) -> Float[Tensor, "instance batch feature"]:
-        code = torch.einsum("ihf,ibf->ibh", self.w, x.expand(len(self.w), -1, -1))
-        return torch.einsum("ihf,ibh->ibf", self.w, code).add(self.b[:, None]).relu()
+        x = x.expand(len(self.w), -1, -1).mT  # feature-major, as SparseSource draws: half the time of batch-major
+        return torch.baddbmm(self.b[:, :, None], self.w.mT @ self.w, x).relu().mT
 
 
 def thin(
     u: Float[Tensor, "batch feature"], sparsity: Float[Tensor, " instance"]
 ) -> Float[Tensor, "instance batch feature"]:
-    """Turn uniform numbers into sparse features: 0 with probability S, else uniform in 0..1.
+    """Turn uniform numbers u into sparse features: 0 with probability S, else uniform in 0..1.
 
-    x = max(u - S, 0) / (1 - S): one draw gives both the mask and the value, and serves every sparsity.
-
-    Raises: ValueError on an empty batch or a sparsity outside [0, 1).
-
-    >>> thin(torch.tensor([[0.25, 0.75]]), torch.tensor([0.0, 0.5])).tolist()
-    [[[0.25, 0.75]], [[0.0, 0.5]]]
+    x = max(u - S, 0) / (1 - S): one draw serves every S. Raises: ValueError on an empty batch or an S outside [0, 1).
     """
     _check_rows("thin", u)
     if not bool(((sparsity >= 0) & (sparsity < 1)).all()):
@@ -347,65 +277,69 @@ def thin(
     return (u - s).clamp_(min=0).div_(1 - s)
 
 
-def sparse_source(sparsity: Float[Tensor, " instance"], n_features: int) -> Source:
-    """Make a source of fresh synthetic features for train_toy: all instances see one draw, each thinned to its S.
+@dataclass(frozen=True)
+class SparseSource:
+    """Fresh features for train_toy: one draw, thinned to each instance's sparsity, the same alone and in company."""
 
-    So instances differ by sparsity and initial weights only, and one trained alone sees the data it sees in company.
-    """
-    # Drawn as [feature batch]: with the long axis last in memory the elementwise half of a step takes half the time
-    return lambda batch, generator: thin(torch.rand(n_features, batch, generator=generator).T, sparsity)
+    sparsity: tuple[float, ...]
+    n_features: int
 
-
-def row_source(rows: Float[Tensor, "instance row feature"]) -> Source:
-    """Make a source for train_toy that draws rows of measured features, the same row numbers in each instance."""
-    _check_rows("row_source", rows)
-    return lambda batch, generator: rows[:, torch.randint(rows.shape[1], (batch,), generator=generator)]
+    def __call__(self, batch: int, generator: torch.Generator) -> Float[Tensor, "instance batch feature"]:
+        u = torch.rand(self.n_features, batch, generator=generator, device=generator.device)
+        return thin(u.T, u.new_tensor(self.sparsity))
 
 
-@torch.no_grad()
-def train_toy(
-    model: ToyModel,
-    source: Source,
-    importance: Float[Tensor, "*instance feature"],
-    config: ToyConfig,
-    seed: int,
+@dataclass(frozen=True, eq=False)
+class RowSource:
+    """Rows of measured features for train_toy, drawn with the same row numbers in each instance."""
+
+    rows: Float[Tensor, "instance row feature"]
+
+    def __post_init__(self):
+        _check_rows("RowSource", self.rows)
+
+    def __call__(self, batch: int, generator: torch.Generator) -> Float[Tensor, "instance batch feature"]:
+        return self.rows[:, torch.randint(self.rows.shape[1], (batch,), generator=generator, device=generator.device)]
+
+
+def toy_loss(
+    model: ToyModel, x: Float[Tensor, "instance batch feature"], importance: Float[Tensor, "*instance feature"]
 ) -> Float[Tensor, " instance"]:
-    """Train all instances at once by Adam: the sum over instances of mean(I_i (x_i - x'_i)^2).
+    """Return the importance-weighted error of each instance, mean over batch and features of I_i (x_i - x'_i)^2."""
+    return ((model(x) - x).square().mT * importance[..., None]).mean((1, 2))
 
-    With G = dL/d(W^T W), the gradient is dL/dW = W (G + G^T): written out, because autograd takes twice the time and
-    the batched model is all there is to it.
 
-    Args: source: (batch size, generator) -> x [instance batch feature].
-    Returns: the loss of each instance, mean over the last tenth of the steps.
+def train_toy(
+    model: ToyModel, source: Source, importance: Float[Tensor, "*instance feature"], config: ToyConfig, seed: int
+) -> training.History:
+    """Train all instances at once by Adam on the sum of their losses: no instance feels the others.
+
+    Each step draws x [instance batch feature] anew, because at a sparsity of 0.999 a fixed set would never hold most
+    pairs of features. The history has "loss" [instance], mean over the last tenth of the steps.
     Raises: ValueError when source and model disagree on instances or features.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(model.w.device).manual_seed(seed)
+    importance = importance.to(model.w.device)
     report = training.progress(config.steps, "toy")
-    w, b, total = model.w, model.b, 0.0
-    # Not training.fit: that shuffles a fixed set, and at S = 0.999 a fixed set holds most pairs of features never
+    losses = []
     for step in range(1, config.steps + 1):
-        x = source(config.batch_size, generator).mT
-        if x.shape[:2] != b.shape:
-            raise ValueError(f"train_toy: data [instance feature] {tuple(x.shape[:2])}, model {tuple(b.shape)}")
-        rebuilt = torch.baddbmm(b[:, :, None], w.mT @ w, x).relu_()
-        weighted = (rebuilt - x).mul_(importance[..., None] / x[0].numel())
-        total += (weighted * (rebuilt - x)).sum((1, 2)) * (step > 0.9 * config.steps)
-        slope = weighted.mul_(2).mul_(rebuilt > 0)
-        g = slope @ x.mT
-        w.grad, b.grad = w @ (g + g.mT), slope.sum(2)
+        x = source(config.batch_size, generator)
+        if (len(x), x.shape[2]) != model.b.shape:
+            raise ValueError(f"train_toy: data [instance feature] {(len(x), x.shape[2])}, model {tuple(model.b.shape)}")
+        loss = toy_loss(model, x, importance)
+        optimizer.zero_grad()
+        loss.sum().backward()
         optimizer.step()
+        losses.append(loss.detach())
         report(step)
-    return total / (config.steps - int(0.9 * config.steps))
+    return {"loss": torch.stack(losses[int(0.9 * config.steps) :]).mean(0).tolist()}
 
 
 def interference(w: Float[Tensor, "*instance hidden feature"], unit: bool = True) -> Float[Tensor, "*instance feature"]:
     """Sum what the other features leave along each feature: sum over j != i of (w_i . w_j)^2.
 
-    unit=True takes w_i at length 1 (Elhage's "superposition" of a feature); unit=False is the seed's quantity.
-
-    >>> interference(torch.tensor([[3.0, 1.0], [4.0, 0.0]]))
-    tensor([0.3600, 9.0000])
+    unit=True takes w_i at length 1 (Elhage's "superposition" of a feature), unit=False leaves it.
     """
     left = unit_vectors(w.mT) if unit else w.mT
     products = (left @ w).square()
@@ -416,9 +350,6 @@ def dimensionality(w: Float[Tensor, "*instance hidden feature"]) -> Float[Tensor
     """Measure the fraction of a dimension each feature has: D_i = |w_i|^2 / sum_j (unit w_i . w_j)^2.
 
     1 alone, 2/3 in a triangle, 1/2 in a digon, 2/5 in a pentagon, 0 when not represented at all.
-
-    >>> dimensionality(torch.tensor([[1.0, -1.0, 0.0]]))
-    tensor([0.5000, 0.5000, 0.0000])
     """
     square = w.square().sum(-2)
     total = interference(w) + square
@@ -426,23 +357,12 @@ def dimensionality(w: Float[Tensor, "*instance hidden feature"]) -> Float[Tensor
 
 
 def features_per_dimension(w: Float[Tensor, "*instance hidden feature"]) -> Float[Tensor, "*instance"]:
-    """Count features, as squared lengths, per hidden dimension: |W|_F^2 / m (Elhage plots its inverse D*).
-
-    >>> float(features_per_dimension(torch.eye(2)))
-    1.0
-    """
+    """Count features, as squared lengths, per hidden dimension: |W|_F^2 / m (Elhage plots its inverse D*)."""
     return w.square().sum((-2, -1)) / w.shape[-2]
 
 
 def geometry(w: Float[Tensor, "2 feature"], tolerance: float = 0.1) -> str:
-    """Name the figure that the represented features (length above 0.5) form in the plane, by their dimensionalities.
-
-    "pair" (1, 1), "triangle" (2/3 three times), "digon + 1" (1/2, 1/2, 1), "digons" (1/2 four times), "pentagon"
-    (2/5 five times), each within `tolerance`; anything else is "other".
-
-    >>> geometry(torch.tensor([[1.0, 0.0, 0.1], [0.0, 1.0, 0.0]]))
-    'pair'
-    """
+    """Name the figure of GEOMETRIES that the features longer than 0.5 form, by their dimensionalities, or "other"."""
     found = dimensionality(w)[w.norm(dim=0) > 0.5].sort().values
     for name, ideal in GEOMETRIES.items():
         if len(found) == len(ideal) and bool(((found - torch.tensor(ideal)).abs() <= tolerance).all()):

@@ -1,30 +1,22 @@
-"""Training: seeds, the one fit loop, progress, and weights cached by recipe, data and code."""
+"""Training: the generators' seeds, the one fit loop, progress, and weights on disk."""
 
-import hashlib
-import inspect
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
-import joblib
 import torch
-from joblib.externals.loky import get_reusable_executor
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from paper_utils.files import ROOT, replacing
+from paper_utils.files import replacing
 
-History = dict[str, list[float]]
-USED: dict[str, str] = {}  # files in build/weights/ that `cached` gave out: "trained" by this process, or "kept" before
+History = dict[str, list]  # of numbers, or of nested lists of them
 
 
 @contextmanager
@@ -40,6 +32,11 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """The device that a model's parameters lie on."""
+    return next(model.parameters()).device
 
 
 def check_device(name: str) -> None:
@@ -93,6 +90,7 @@ def fit(
     shuffle: bool = True,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     before_step: Callable[[], None] | None = None,
+    after_step: Callable[[], None] | None = None,
     each_epoch: Callable[[int], Mapping[str, float]] | None = None,
     label: str = "training",
 ) -> History:
@@ -100,11 +98,12 @@ def fit(
 
     Args:
         loss: called with one batch of each tensor; returns the loss to minimise, or that and a mapping of further
-            scalar terms to record. A loss that needs no gradient has written the gradients itself.
+            scalar terms to record.
         seed: of the shuffling, and of whatever noise `loss` draws from torch's global generator.
         shuffle: False takes the batches in stored order.
         scheduler: stepped once after each epoch.
         before_step: called between backward and the optimiser's step, to change gradients.
+        after_step: called after the optimiser's step, to change weights.
         each_epoch: called with the number of epochs done; returns metrics to record.
 
     Returns:
@@ -136,12 +135,13 @@ def fit(
                 batch = [t[rows] if order is None else t.index_select(0, rows) for t in tensors]
                 out = loss(*batch)
                 value, extra = out if isinstance(out, tuple) else (out, {})
-                if value.requires_grad:
-                    optimizer.zero_grad(set_to_none=True)
-                    value.backward()
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()
                 if before_step is not None:
                     before_step()
                 optimizer.step()
+                if after_step is not None:
+                    after_step()
                 # .item() here would wait for a GPU at every step: read once per epoch instead.
                 losses.append(value.detach())
                 for name, term in extra.items():
@@ -182,86 +182,6 @@ def going_on_later() -> Iterator[None]:
         sys.exit(130)
 
 
-@dataclass(frozen=True)
-class Run:
-    """A training, for `cached`.
-
-    Args:
-        name: starts the weights' file name, for people.
-        recipe: configs and seeds, told apart by their repr.
-        files: the data's hashes (`Images.files`).
-        code: modules or functions whose source decides the result: a changed line trains anew.
-        train: called with `tensors`; returns the state dict and the history. It may be called in another process, so
-            that what it refers to is copied there.
-        tensors: what is large; processes share it.
-    """
-
-    name: str
-    recipe: object
-    files: Mapping[str, str]
-    code: Sequence[ModuleType | Callable]
-    train: Callable[..., tuple[Mapping[str, Tensor], History]]
-    tensors: Sequence[Tensor] = ()
-
-    @property
-    def path(self) -> Path:
-        sources = [inspect.getsource(c) for c in (fit, _train, *self.code)]
-        key = repr((self.recipe, sorted(self.files.items()), sources, torch.__version__))
-        return ROOT / "build" / "weights" / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-
-
-def cached(*runs: Run) -> list[tuple[dict[str, Tensor], History]]:
-    """State dict and history of each run, from build/weights/, or by training where it was not trained before.
-
-    Each training has one thread: steps as small as ours gain nothing from a second, and then its result does not depend
-    on how many cores there are. As many as torch has threads here go side by side, each in a process of its own; put
-    the longest first. Weights are safetensors, never a pickle; the history travels in the file's metadata.
-    """
-    paths = [run.path for run in runs]
-    missing = {path: run for path, run in zip(paths, runs, strict=True) if not path.exists()}
-    for path in paths:
-        USED.setdefault(path.name, "kept" if path.exists() else "trained")
-    n = min(len(missing), torch.get_num_threads())
-    if n > 1:
-        # As arrays, each made once: joblib puts an array into a file that all processes map, a tensor it would copy.
-        arrays = {id(t): t.detach().cpu().numpy() for run in missing.values() for t in run.tensors}
-        calls = (
-            joblib.delayed(_train_apart)(path, repr(run.recipe), run.train, [arrays[id(t)] for t in run.tensors])
-            for path, run in missing.items()
-        )
-        report = progress(len(missing), "trainings done")
-        with joblib.parallel_config("loky", inner_max_num_threads=1):
-            parallel = joblib.Parallel(n, return_as="generator_unordered", batch_size=1, mmap_mode="c")
-            for done, _ in enumerate(parallel(calls), 1):
-                report(done)
-        get_reusable_executor().shutdown()  # else they wait for more, with all their memory
-    else:
-        for path, run in missing.items():
-            _train(path, repr(run.recipe), run.train, run.tensors)
-    loaded = [load_weights(path) for path in paths]
-    return [(state, json.loads(metadata["history"])) for state, metadata in loaded]
-
-
-def _train(path: Path, recipe: str, train: Callable, tensors: Sequence[Tensor]) -> None:
-    with threads(1):
-        state, history = train(*tensors)
-    save_weights(path, state, {"history": json.dumps(history), "recipe": recipe})
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _train_apart(path: Path, recipe: str, train: Callable, arrays: Sequence) -> None:
-    # A kernel that is killed, as Ctrl-C does, cannot tell its processes to stop: they would train on for minutes.
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    # Where no runner reads it, progress of several processes would only overwrite each other's line.
-    os.environ.setdefault("PAPER_PROGRESS", os.devnull)
-    _train(path, recipe, train, [torch.from_numpy(array) for array in arrays])
-
-
 def save_run(
     path: Path,
     recipe: str,
@@ -295,9 +215,11 @@ def load_run(
     model.load_state_dict({name: state[name] for name in model.state_dict()})
     names = {parameter: name for name, parameter in model.named_parameters()}
     for optimizer in optimizers:
-        for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        loaded = optimizer.state_dict()
+        for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
             prefix = names[parameter] + "/"
-            optimizer.state[parameter] = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            loaded["state"][index] = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        optimizer.load_state_dict(loaded)  # which brings each value to its parameter's device
     return int(metadata["step"]), json.loads(metadata["history"])
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from browser import running_browser, tab  # noqa: F401 - fixtures of every test that opens a page
+from browser import tab  # noqa: F401 - the fixture of every test that opens a page
+from throwaway import packages
 
 from paper_utils import data
 from paper_utils.files import ROOT
@@ -30,11 +31,8 @@ def mnist() -> data.Images:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty checkout with this package in it: notebooks/ is free to fill, nothing of the real one is touched."""
-    (tmp_path / "notebooks").mkdir()
-    shutil.copytree(ROOT / "paper_utils", tmp_path / "paper_utils", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(ROOT / "requirements.lock", tmp_path / "requirements.lock")
-    monkeypatch.chdir(tmp_path)
+    """An empty checkout with the packages in it: notebooks/ is free to fill, nothing of the real one is touched."""
+    monkeypatch.chdir(packages(tmp_path))
     return tmp_path
 
 
@@ -42,8 +40,11 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """`make` in a copy of the project, whose .venv is this very environment: make("quick", "NB=06") in make.root."""
     root = tmp_path / "copy"
-    shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    shutil.copytree(ROOT / "paper_utils", root / "paper_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    root.mkdir()
+    packages(root)
+    plain = shutil.ignore_patterns(".*", "__pycache__")
+    for folder in ("notebooks", "sweeps", "figures/sweeps"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=plain, dirs_exist_ok=True)
     for name in MADE_OF:
         shutil.copyfile(ROOT / name, root / name)
     python = root / ".venv" / "bin" / "python"

@@ -1,9 +1,3 @@
-import os
-import subprocess
-import sys
-import time
-
-import psutil
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,12 +12,12 @@ def linear(seed: int) -> nn.Linear:
         return nn.Linear(3, 2)
 
 
-def fitted(seed: int, **options) -> tuple[nn.Linear, training.History]:
-    model = linear(0)
-    x = torch.arange(30.0).reshape(10, 3) / 30
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    settings = {"epochs": 2, "batch_size": 4, "seed": seed} | options
-    return model, training.fit(lambda a: (model(a) - 1).square().mean(), (x,), optimizer, **settings)
+X = torch.arange(30.0).reshape(10, 3) / 30
+
+
+def fit(model: nn.Module, loss, tensors, **options) -> training.History:
+    usual = {"optimizer": torch.optim.SGD(model.parameters(), lr=0.1), "epochs": 2, "batch_size": 2, "seed": 0}
+    return training.fit(loss, tensors, **(usual | options))
 
 
 @given(seed=st.integers(0, 2**31))
@@ -33,29 +27,22 @@ def test_a_seed_fixes_the_weights_and_another_gives_others(seed):
     assert not torch.equal(linear(seed).weight, linear(seed + 1).weight)
 
 
-def test_seeding_leaves_the_global_generator_alone():
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    with training.seeded(0):
-        torch.rand(100)
-    assert torch.equal(torch.rand(3), expected)
-
-
-def test_seed_0_is_a_seed_of_its_own():
-    torch.manual_seed(1)
-    a = linear(0).weight
-    torch.manual_seed(2)
-    assert torch.equal(a, linear(0).weight) and a.abs().sum() > 0
+def test_seeding_neither_reads_nor_moves_the_global_generator():
+    drawn = []
+    for draws in (0, 100):
+        torch.manual_seed(5)
+        with training.seeded(0):
+            torch.rand(draws)
+        drawn.append((torch.rand(3), linear(0).weight))
+        torch.rand(1 + draws)
+    assert torch.equal(drawn[0][0], drawn[1][0]) and torch.equal(drawn[0][1], drawn[1][1])
 
 
 def test_fit_does_the_steps_of_the_written_loop():
     """Two batches of stored order, by hand."""
-    model, history = fitted(0, epochs=1, batch_size=5, shuffle=False)
-    other = linear(0)
-    x = torch.arange(30.0).reshape(10, 3) / 30
-    losses = []
-    for batch in (x[:5], x[5:]):
+    model, other, losses = linear(0), linear(0), []
+    history = fit(model, lambda a: (model(a) - 1).square().mean(), (X,), epochs=1, batch_size=5, shuffle=False)
+    for batch in (X[:5], X[5:]):
         loss = (other(batch) - 1).square().mean()
         gradients = torch.autograd.grad(loss, list(other.parameters()))
         with torch.no_grad():
@@ -67,60 +54,43 @@ def test_fit_does_the_steps_of_the_written_loop():
     assert history["loss"] == pytest.approx([sum(losses) / 2])
 
 
-def test_fit_repeats_for_a_seed_and_shuffles_differently_for_another():
-    assert torch.equal(fitted(3)[0].weight, fitted(3)[0].weight)
-    assert not torch.equal(fitted(3)[0].weight, fitted(4)[0].weight)
+def test_each_epoch_sees_every_item_once_in_the_order_of_its_seed():
+    def seen(seed: int) -> list[float]:
+        items, model = [], linear(0)
+        fit(model, lambda a: items.extend(a[:, 0].tolist()) or model(a).sum(), (X,), seed=seed, batch_size=3)
+        return items
+
+    first = seen(3)
+    assert sorted(first[:10]) == sorted(first[10:]) == X[:, 0].tolist() and first[:10] != first[10:]
+    assert first == seen(3) != seen(4)
 
 
-def test_each_epoch_sees_every_item_once():
-    seen = []
+def test_gradients_can_be_changed_before_a_step_and_weights_after_it():
     model = linear(0)
-
-    def loss(a):
-        seen.extend(a[:, 0].tolist())
-        return model(a).sum()
-
-    x = torch.arange(21.0).reshape(7, 3)
-    training.fit(loss, (x,), torch.optim.SGD(model.parameters(), lr=0.0), epochs=2, batch_size=3, seed=0)
-    assert sorted(seen[:7]) == sorted(seen[7:]) == x[:, 0].tolist()
-    assert seen[:7] != seen[7:]
+    steps = {"before_step": lambda: model.weight.grad.zero_(), "after_step": lambda: model.bias.data.fill_(7.0)}
+    before = model.weight.detach().clone()
+    fit(model, lambda a: model(a).sum(), (torch.ones(4, 3),), **steps)
+    assert torch.equal(model.weight, before) and model.bias.tolist() == [7.0, 7.0]
 
 
 def test_history_holds_terms_metrics_and_the_rate_used():
     model = linear(0)
-    x = torch.ones(4, 3)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     halve = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
-    history = training.fit(
-        lambda a: (model(a).square().mean(), {"items": torch.tensor(float(len(a)))}),
-        (x,),
-        optimizer,
-        epochs=3,
-        batch_size=2,
-        seed=0,
-        scheduler=halve,
-        each_epoch=lambda epoch: {"epoch": float(epoch)},
-    )
+    options = {"optimizer": optimizer, "scheduler": halve, "each_epoch": lambda epoch: {"epoch": float(epoch)}}
+    items = {"items": torch.tensor(2.0)}
+    history = fit(model, lambda a: (model(a).square().mean(), items), (torch.ones(4, 3),), epochs=3, **options)
     assert history["lr"] == [1.0, 0.5, 0.25]
     assert history["items"] == [2.0, 2.0, 2.0] and history["epoch"] == [1.0, 2.0, 3.0]
     assert len(history["step_loss"]) == 6
 
 
 @pytest.mark.parametrize("lengths, batch", [((3, 4), 2), ((0, 0), 2), ((3, 3), 0)])
-def test_fit_refuses_what_it_cannot_batch(lengths, batch):
-    tensors = [torch.zeros(n, 3) for n in lengths]
-    optimizer = torch.optim.SGD(linear(0).parameters(), lr=0.1)
+def test_fit_refuses_what_it_cannot_batch_and_stops_where_the_loss_is_no_number(lengths, batch):
     with pytest.raises(ValueError, match="common length"):
-        training.fit(lambda *a: a[0].sum(), tensors, optimizer, epochs=1, batch_size=batch, seed=0)
-
-
-def test_a_loss_that_is_no_number_stops_the_training():
-    model = linear(0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(FloatingPointError, match="epoch 1"):
-        training.fit(
-            lambda a: model(a).sum() * float("nan"), (torch.ones(2, 3),), optimizer, epochs=2, batch_size=2, seed=0
-        )
+        fit(linear(0), lambda *a: a[0].sum(), [torch.zeros(n, 3) for n in lengths], batch_size=batch)
+    with pytest.raises(FloatingPointError, match="the loss is nan in epoch 1"):
+        fit(model := linear(0), lambda a: model(a).sum() * float("nan"), (torch.ones(2, 3),))
 
 
 def test_progress_goes_to_the_file_the_runner_names(tmp_path, monkeypatch, capsys):
@@ -151,133 +121,12 @@ def test_ctrl_c_ends_a_long_training_with_a_word(capsys):
     assert ended.value.code == 130 and "goes on from its last checkpoint" in capsys.readouterr().err
 
 
-@pytest.fixture
-def build(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "ROOT", tmp_path)
-    return tmp_path / "build" / "weights"
-
-
-def constant(value: float, calls: list[float], recipe="a", files=None, code=()) -> training.Run:
-    def train():
-        calls.append(value)
-        return {"w": torch.full((2,), value)}, {"loss": [value]}
-
-    return training.Run("toy", recipe, files or {}, code, train)
-
-
-def test_weights_are_cached_by_recipe_data_and_code(build):
-    calls = []
-    recipes = [("a", {}, []), ("b", {}, []), ("a", {"data": "1"}, []), ("a", {}, [training])]
-    for number, (recipe, files, code) in enumerate(recipes):
-        for _ in range(2):
-            ((state, history),) = training.cached(constant(float(number), calls, recipe, files, code))
-            assert state["w"].tolist() == [number, number] and history == {"loss": [number]}
-    assert calls == [0.0, 1.0, 2.0, 3.0]
-    assert len(list(build.iterdir())) == 4
-
-
-def test_what_was_trained_and_what_was_kept_is_on_record(build):
-    run = constant(0.0, [])
-    for said in ("trained", "trained", "kept"):
-        # The third as if by another process: what this one trained it goes on calling so.
-        if said == "kept":
-            training.USED.clear()
-        training.cached(run)
-        assert training.USED[run.path.name] == said
-
-
-def noisy(seed: int, x: torch.Tensor) -> training.Run:
-    def train(rows):
-        model, history = fitted(seed)
-        with training.seeded(seed):
-            total = (torch.randn(len(rows)) * rows).sum()
-        where = {"threads": [float(torch.get_num_threads())], "process": [float(os.getpid())]}
-        return {"w": model.weight, "total": total[None]}, history | where
-
-    return training.Run(f"noisy-{seed}", seed, {}, (), train, (x,))
-
-
-def test_several_are_trained_each_in_a_process_and_as_one_by_one(build):
-    x = torch.arange(1e6)  # 4 MB: above what joblib would send through a pipe
-    with training.threads(2):
-        together = training.cached(*(noisy(seed, x) for seed in (3, 1, 2)))
-        assert torch.get_num_threads() == 2
-    assert os.environ.get("PAPER_PROGRESS") is None
-    for path in build.iterdir():
-        path.unlink()
-    one_by_one = training.cached(*(noisy(seed, x) for seed in (3, 1, 2)))
-    for (state, history), (again, past) in zip(together, one_by_one, strict=True):
-        assert torch.equal(state["w"], again["w"]) and torch.equal(state["total"], again["total"])
-        assert history["loss"] == past["loss"] and history["threads"] == past["threads"] == [1]
-        assert history["process"] != past["process"] == [os.getpid()]
-
-
-def test_of_several_only_those_missing_are_trained_and_twins_once(build):
-    calls = []
-    training.cached(constant(1.0, calls, "one"))
-    runs = [constant(float(n), calls, recipe) for n, recipe in ((1, "one"), (2, "two"), (2, "two"))]
-    with training.threads(2):  # one is left to train: no process is started for it, and `calls` is this one's
-        states = [state["w"][0].item() for state, _ in training.cached(*runs)]
-    assert states == [1, 2, 2] and calls == [1, 2]
-
-
-def test_where_one_of_several_fails_the_error_comes_through_and_the_others_are_kept(build):
-    good = noisy(0, torch.ones(2))
-    kept = good.path
-
-    def bad(_):
-        deadline = time.monotonic() + 120
-        while not kept.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        raise FloatingPointError("toy: the loss is nan in epoch 1: lower the learning rate")
-
-    with training.threads(2), pytest.raises(FloatingPointError, match="lower the learning rate"):
-        training.cached(good, *(training.Run(f"bad-{n}", n, {}, (), bad, (torch.ones(2),)) for n in (1, 2)))
-    assert [path.name for path in build.iterdir()] == [kept.name]
-
-
-ENDLESS = """
-import os, pathlib, sys, time
-from paper_utils import training
-
-def train():
-    pathlib.Path(sys.argv[1], str(os.getpid())).touch()
-    time.sleep(600)
-
-training.ROOT = pathlib.Path(sys.argv[1])
-with training.threads(2):
-    training.cached(*(training.Run("endless", n, {}, (), train) for n in range(2)))
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX processes")
-def test_where_the_process_that_asked_is_killed_the_trainings_end_too(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", ENDLESS.replace("sys.argv[1]", repr(str(tmp_path)))])
-    while len(list(tmp_path.iterdir())) < 2:
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.kill()
-    process.wait()
-    workers = [int(path.name) for path in tmp_path.iterdir()]
-    for _ in range(600):
-        if not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in workers):
-            return
-        time.sleep(0.1)
-    pytest.fail(f"still training: {workers}")
-
-
-def test_weights_come_back_bit_for_bit(tmp_path):
+def test_weights_come_back_bit_for_bit_or_their_file_is_named(tmp_path):
     path = tmp_path / "w.safetensors"
-    with training.seeded(0):
-        state = {"w": torch.randn(3, 4), "b": torch.randn(3)}
+    state = {"w": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), "b": torch.zeros(3)}
     training.save_weights(path, state, {"recipe": "x"})
     loaded, metadata = training.load_weights(path)
     assert all(torch.equal(state[k], loaded[k]) for k in state) and metadata == {"recipe": "x"}
-
-
-def test_a_damaged_file_is_named(tmp_path):
-    path = tmp_path / "w.safetensors"
-    training.save_weights(path, {"w": torch.zeros(100)}, {})
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(ValueError, match=r"w\.safetensors is damaged"):
         training.load_weights(path)

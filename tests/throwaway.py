@@ -1,21 +1,16 @@
-"""Throw-away notebooks for the tests of the runner: five code cells that write one figure and one number."""
+"""Throw-away notebooks for the tests of `reproduce`: five code cells that write one figure and one number."""
 
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-HEADER = """# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
+from paper_utils.files import ROOT
 
-# %% [markdown]
+HEADER = """# %% [markdown]
 # # A throw-away notebook
 
 # %% tags=["parameters"]
@@ -26,8 +21,9 @@ SCALE = 1.0
 
 # %%
 import matplotlib.pyplot as plt
+from types import SimpleNamespace
 from paper_utils import results
-results.begin("{name}", mode=MODE, seed=SEED, source={source}, files={files}, figures=["curve"], numbers=["x"])
+results.begin("{name}", mode=MODE, seeds=[SEED], data={data})
 """
 MIDDLE = """
 # %% [markdown]
@@ -41,7 +37,7 @@ END = """
 fig, ax = plt.subplots(figsize=(2, 1))
 ax.plot([0, SCALE])
 {save}
-results.record("x", SCALE)
+results.record(x=SCALE)
 
 # %% [markdown]
 # **Figure `curve`.** A line that
@@ -53,19 +49,30 @@ results.finish()
 SAVE = 'results.save_figure(fig, "curve", alt="a line that rises")'
 
 
-def notebook(
-    root: Path, name: str = "01_try", middle: str = "pass", save: str = SAVE, source='"exact"', files="{}"
-) -> Path:
+DATA = 'SimpleNamespace(source="{}", files={})'
+
+
+def notebook(root: Path, name="01_try", middle="pass", save=SAVE, source="exact", files="{}") -> Path:
+    """Write notebooks/<name>.py; `files` is the source of the mapping of input files to their hashes."""
     path = root / "notebooks" / f"{name}.py"
-    text = HEADER.format(name=name, source=source, files=files) + MIDDLE.format(middle=middle) + END.format(save=save)
-    path.write_text(text)
+    text = HEADER.format(name=name, data=DATA.format(source, files)) + MIDDLE.format(middle=middle)
+    path.write_text(text + END.format(save=save))
     return path
+
+
+def packages(root: Path) -> Path:
+    """Copy what runs a notebook to `root`, and make room for notebooks."""
+    (root / "notebooks").mkdir()
+    for package in ("paper_utils", "reproduce"):
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(ROOT / "requirements.lock", root / "requirements.lock")
+    return root
 
 
 def start(root: Path, *words: str, **env: str) -> subprocess.Popen:
     """The command as the Makefile gives it, in a checkout of its own, as a process group of its own."""
     environment = os.environ | {"PYTHONPATH": str(root), "PAPER_DATA": str(root / "data"), "OMP_NUM_THREADS": "1"} | env
-    command = [sys.executable, "-m", "paper_utils.runner", *words]
+    command = [sys.executable, "-m", "reproduce", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # A shell's background job ignores Ctrl-C, and so would every command that a test run as one starts.
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)

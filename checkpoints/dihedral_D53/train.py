@@ -1,0 +1,65 @@
+"""Train the network beside this file anew: `python -m checkpoints.dihedral_D53.train`, behind `make train-dihedral`.
+
+An interrupted training goes on from its last thousand epochs when the same command is given again.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from paper_utils import groups, training
+from paper_utils.files import ROOT, replacing
+from paper_utils.groups import DihedralGroup, GroupMLP, GroupTraining
+
+RECIPE = GroupTraining(epochs=30_000)  # the paper's own schedule has 100,000
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train a GroupMLP on D_n; write model.safetensors and card.json. The seed decides weights and training pairs."""
+    parser = argparse.ArgumentParser(prog="python -m checkpoints.dihedral_D53.train", description=main.__doc__)
+    parser.add_argument("--n", type=int, default=53)
+    for field in dataclasses.fields(RECIPE):
+        default = getattr(RECIPE, field.name)
+        option = "--" + field.name.replace("_", "-")
+        parser.add_argument(option, type=type(default), default=default, help="default: %(default)s")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="a folder; default: this one")
+    options = parser.parse_args(arguments)
+    training.check_device(options.device)
+    group = DihedralGroup(options.n)
+    config = GroupTraining(**{field.name: getattr(options, field.name) for field in dataclasses.fields(RECIPE)})
+    key = hashlib.sha256(repr((group, config)).encode()).hexdigest()[:12]
+    began = time.monotonic()
+    model = GroupMLP(group.order, seed=config.seed).to(options.device)
+    history = groups.train(model, group, config, resume=ROOT / "build" / "weights" / f"group-{key}-resume.safetensors")
+    minutes = (time.monotonic() - began) / 60
+    training.save_weights(options.output / "model.safetensors", model.state_dict(), {"recipe": repr(config)})
+    card = {
+        "model": f"GroupMLP on {group}: W_E_a, W_E_b, W, W_U",
+        "recipe": {"optimizer": "AdamW, full batch"}
+        | dict(zip(("d_embed", "d_hidden"), (model.W_E_a.shape[1], len(model.W_U)), strict=True))
+        | dataclasses.asdict(config),
+        "minutes": round(minutes, 1),
+        "machine": f"{os.cpu_count()} {platform.machine()} cores, {torch.get_num_threads()} threads, "
+        f"{options.device}, torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}",
+        "final": groups.measure(model.double(), group, groups.train_pairs(group.order, config.fraction, config.seed)),
+        # Six digits: the curves are for drawing, and float32's own noise is larger.
+        "curves": json.loads(json.dumps(history), parse_float=lambda digits: float(f"{float(digits):.6g}")),
+    }
+    # One line per entry, so that the card of another training shows as a readable diff.
+    lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in card.items()]
+    with replacing(options.output / "card.json") as beside:
+        beside.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    with training.going_on_later():
+        main()

@@ -1,0 +1,1 @@
+"""Runs the notebooks headless, judges what they left, and reports it. Imports neither torch nor matplotlib."""

@@ -1,0 +1,197 @@
+"""claims.yml, read and judged by the records in figures/: what the original notebooks state, and what we found."""
+
+import csv
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from paper_utils.files import read_json
+
+STATISTICS = {"mean": statistics.mean, "min": min, "max": max, "n": len}
+STATISTICS["sd"] = lambda runs: statistics.stdev(runs) if len(runs) > 1 else math.nan
+Text = Annotated[str, Field(min_length=1)]
+# The name of a recorded number, or COLUMN.STATISTIC of the notebook's sweep.
+Name = Annotated[str, Field(pattern=rf"^\w+(\.({'|'.join(STATISTICS)}))?$")]
+Bound = FiniteFloat | Name
+Record = Mapping[str, Any]
+
+
+class Claim(BaseModel):
+    """What both kinds share. Each has `text`, and `ends`: what the measured number lies between."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    line: int  # of the file, given by the loader
+    id: Text
+    notebook: Text
+    figure: Text | None = None
+    measured: Name | None = None
+
+    # The numbers that it reads: the measured one, and each bound that is a name.
+    names = property(lambda self: [name for name in (self.measured, *self.ends) if isinstance(name, str)])
+    where = property(lambda self: f"claims.yml, line {self.line} ({self.id})")
+
+
+class Original(Claim):
+    """A statement or a number of an original notebook, with what became of it."""
+
+    statement: Text
+    value: int | FiniteFloat | Text | None = None
+    within: Annotated[list[Bound], Field(min_length=2, max_length=2)] | None = None
+    verdict: Literal["reproduced", "differs", "not testable"]
+    because: Text | None = None
+    text = property(lambda self: self.statement)
+    ends = property(lambda self: tuple(self.within or (None, None)))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Original":
+        numbers = [end for end in self.ends if is_number(end)]
+        if (self.measured is None) != (self.within is None):
+            raise ValueError("measured: NAME and within: [low, high] go together")
+        if self.measured and self.verdict == "not testable":
+            raise ValueError("verdict must be reproduced or differs, since a number is measured")
+        if self.verdict != "reproduced" and not self.because:
+            raise ValueError(f"lacks because: the reason of the verdict {self.verdict!r}")
+        if numbers != sorted(numbers):
+            raise ValueError(f"within must be [low, high], is {self.within}")
+        return self
+
+
+class Finding(Claim):
+    """What we state; its test is the sentence."""
+
+    sentence: Text
+    measured: Name
+    at_least: Bound | None = None
+    at_most: Bound | None = None
+    headline: bool = False
+    original: int | FiniteFloat | Text | None = None
+    text = property(lambda self: self.sentence)
+    ends = property(lambda self: (self.at_least, self.at_most))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Finding":
+        if self.ends == (None, None):
+            raise ValueError("lacks at_least or at_most: what the number must be")
+        if self.headline and self.figure is None:
+            raise ValueError("lacks figure: a headline names the one that shows it")
+        return self
+
+
+class Claims(BaseModel):
+    """All of claims.yml."""
+
+    model_config = ConfigDict(extra="forbid")
+    line: int
+    originals: list[Original]
+    findings: list[Finding]
+
+    def of(self, notebook: str | None = None) -> list[Claim]:
+        return [claim for claim in (*self.findings, *self.originals) if notebook in (None, claim.notebook)]
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads each mapping with the line at which it begins."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
+        content = super().construct_mapping(node, deep=True)
+        if len(content) < len(node.value):
+            raise ValueError(f"claims.yml, line {node.start_mark.line + 1}: a key stands twice in {content}")
+        return content | {"line": node.start_mark.line + 1}
+
+
+def load(path: Path) -> Claims:
+    """Read claims.yml; a ValueError names file, line, id and what is wrong."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+        claims = Claims.model_validate(content)
+    except yaml.YAMLError as error:
+        raise ValueError(f"claims.yml is no valid YAML: {error}") from error
+    except ValidationError as error:
+        raise ValueError(_told(content, error)) from error
+    ids = [claim.id for claim in claims.of()]
+    if twice := [claim.where for claim in claims.of() if ids.count(claim.id) > 1]:
+        raise ValueError(f"an id stands twice: {'; '.join(twice)}")
+    return claims
+
+
+def _told(content: Any, error: ValidationError) -> str:
+    """The first of pydantic's errors, with the line and id of its claim."""
+    wrong = error.errors()[0]
+    part, entry, field = (*wrong["loc"], None, None, None)[:3]
+    # Of a field that may be one of several types, each type has an error of its own.
+    right = " or ".join(each["msg"] for each in error.errors() if each["loc"][:3] == wrong["loc"][:3])
+    if wrong["type"] == "extra_forbidden":
+        right += near(str(field), (Original if part == "originals" else Finding).model_fields)
+    given = "" if isinstance(wrong["input"], dict) else f", is {wrong['input']!r}"
+    claim = content[part][entry] if entry is not None else None
+    at = f", line {claim['line']} ({claim.get('id')})" if isinstance(claim, dict) else ""
+    return f"claims.yml{at}: {field or part or 'the file'}: {right}{given}"
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """What may have been meant, as the end of a message; empty where nothing is near."""
+    close = get_close_matches(name, sorted(known))
+    return f" (near: {', '.join(close)})" if close else ""
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number; a bool is an int to Python, but no number to a reader."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def read_records(root: Path, notebook: str = "*") -> dict[str, Record]:
+    """The published record of each notebook, its numbers joined by its sweep's, as COLUMN.STATISTIC."""
+    records = {path.parent.name: read_json(path) for path in sorted((root / "figures").glob(f"{notebook}/record.json"))}
+    for name, record in records.items():
+        path = root / "figures" / "sweeps" / f"{name}.csv"
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+        for column in rows[0] if rows else ():
+            try:
+                values = [float(row[column]) for row in rows]
+            except ValueError:  # a column of words
+                continue
+            record["numbers"] |= {f"{column}.{name}": statistic(values) for name, statistic in STATISTICS.items()}
+    return records
+
+
+def judge(claim: Claim, numbers: Mapping[str, object]) -> str:
+    """What became of a claim by these numbers, in a word or two: in capitals where it is not as claims.yml states."""
+    if not all(is_number(numbers.get(name)) for name in claim.names):
+        return "NOT RECORDED"
+    low, high = (numbers[end] if isinstance(end, str) else end for end in claim.ends)
+    value = numbers.get(claim.measured)
+    inside = claim.measured is None or ((low is None or value >= low) and (high is None or value <= high))
+    if isinstance(claim, Finding):
+        return "holds" if inside else "MISSED"
+    agrees = claim.measured is None or inside == (claim.verdict == "reproduced")
+    return claim.verdict if agrees else f"NOT {claim.verdict.upper()}"
+
+
+def tally(claims: Claims, records: Mapping[str, Record], notebook: str) -> tuple[list[str], int]:
+    """The ids of a notebook's claims that do not hold, and how many claims it has; what is not recorded does not."""
+    numbers, own = records.get(notebook, {"numbers": {}})["numbers"], claims.of(notebook)
+    return [claim.id for claim in own if judge(claim, numbers).isupper()], len(own)
+
+
+def needed(claims: Claims, notebook: str) -> set[str]:
+    """Names of the numbers that the notebook itself must record, because its claims read them."""
+    return {name for claim in claims.of(notebook) for name in claim.names if "." not in name}
+
+
+def unresolved(claims: Claims, records: Mapping[str, Record]) -> list[str]:
+    """What the claims name and figures/ does not hold, a line each: a notebook, a number, a figure."""
+    lines = []
+    for claim in claims.of():
+        record = records.get(claim.notebook, {"numbers": {}, "figures": {}})
+        numbers = [name for name, value in record["numbers"].items() if is_number(value)]
+        named = [("record", claim.notebook, records), *(("number", name, numbers) for name in claim.names)]
+        for what, name, known in (*named, ("figure", claim.figure, record["figures"])):
+            if name is not None and name not in known:
+                lines.append(f"{claim.where}: {claim.notebook} has no {what} {name!r}{near(name, known)}")
+    return lines

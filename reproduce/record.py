@@ -1,0 +1,188 @@
+"""The record of a run: figures/<notebook>/ with its pictures and record.json, one unit that is swapped in whole.
+
+results.finish() writes the first part of record.json, `complete` adds what the runner knows. A run was made on this
+machine if its executed copy is under build/executed/, which names the record that the run led to. Captions have one
+home, the notebook's .py: no record repeats them, so a change of prose makes nothing stale and needs no run.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+
+from paper_utils.files import ROOT, data_folder, digest, read_json, replacing
+from reproduce import notebook as nb
+
+
+def place(record: Mapping, own: bool) -> Path:
+    """Where a run's folder goes: figures/ only for the full recipe, with its own parameters, on the real data."""
+    if record["mode"] == "quick":
+        return ROOT / "build" / "quick"
+    if record["stamp"]:
+        return ROOT / "build" / "stand-in"
+    return ROOT / "figures" if own else ROOT / "build" / "variants"
+
+
+def executed_copy(folder: Path, root: Path = ROOT) -> Path:
+    return root / "build" / "executed" / folder.parent.name / f"{folder.name}.ipynb"
+
+
+def pages_of(folder: Path, root: Path = ROOT) -> Path:
+    """Where interactive pages go: those of figures/ are too large for git and lie under build/."""
+    return root / "build" / "interactive" / folder.name if folder.parent == root / "figures" else folder / "pages"
+
+
+def pictures(record: Mapping) -> dict[str, str]:
+    """The figure files of a record and their hashes."""
+    return {file: sha for figure in record["figures"].values() for file, sha in figure["files"].items()}
+
+
+def seal(record: Mapping) -> str:
+    """What tells a record that was edited by hand from the one that its run left."""
+    return hashlib.sha256(json.dumps({**record, "sealed": None}, sort_keys=True).encode()).hexdigest()
+
+
+def read(folder: Path) -> dict:
+    """A published record; a ValueError says that it is missing, damaged, or not as its run left it."""
+    if not (folder / "record.json").exists():
+        raise ValueError("there is no record.json")
+    record = read_json(folder / "record.json")
+    if record.get("sealed") != seal(record):
+        raise ValueError("record.json is not as its run left it")
+    return record
+
+
+def complete(record: Mapping, values: Mapping, fingerprint: Mapping, cost: Mapping) -> dict:
+    """A run's record with what the runner knows of it; of the modules hashed before the run, those that it loaded."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    # Every run writes generated files: they do not make a tree dirty. A module that git does not know yet does.
+    generated = [f":!{path}" for path in ("figures", "notebooks/*.ipynb", "README.md", "CLAIMS.md")]
+    commit = {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", ".", *generated))}
+    parts = {"code", "parameters", "lock", *(f"module {name}" for name in record["modules"])}
+    made_from = {part: sha for part, sha in fingerprint.items() if part in parts}
+    whole = {**record, **cost, **commit, "parameters": dict(values), "made_from": made_from}
+    return whole | {"sealed": seal(whole)}
+
+
+def publish(record: Mapping, staging: Path, folder: Path, executed: Mapping) -> None:
+    """Swap a judged run in for `folder`: all of it, or nothing; an OSError leaves the old folder as it stood.
+
+    The new folder is written beside the old one, where a full disk can still be met; two renames swap them. `recover`
+    undoes what breaks off before the second rename, now or before the next run.
+    """
+    new, old = (folder.with_name(f".{folder.name}.{which}") for which in ("new", "old"))
+    try:
+        new.mkdir(parents=True)
+        for file in pictures(record):
+            shutil.copyfile(staging / file, new / file)
+        (new / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        recover(folder.parent)
+    if record["pages"]:
+        shutil.rmtree(pages_of(folder), ignore_errors=True)
+        shutil.copytree(staging / "pages", pages_of(folder))
+    metadata = {**executed["metadata"], "paper": {"record": digest(folder / "record.json")}}
+    with replacing(executed_copy(folder)) as beside:  # last: only what got as far as here is up to date
+        beside.write_text(json.dumps({**executed, "metadata": metadata}, indent=1) + "\n", encoding="utf-8")
+
+
+def recover(out: Path) -> None:
+    """Tidy up after a run that broke off while it published: each folder is the old one or the new one, whole."""
+    for old in out.glob(".*.old"):
+        if not (target := out / old.name[1 : -len(".old")]).exists():
+            old.rename(target)
+    for leftover in (*out.glob(".*.old"), *out.glob(".*.new")):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def stale_because(path: Path, values: Mapping[str, object], folder: Path, root: Path = ROOT) -> list[str]:
+    """The reasons to run a notebook again; empty where `folder` holds what a run would write."""
+    try:
+        ran = read_json(executed_copy(folder, root))["metadata"]["paper"]["record"]
+    except (OSError, ValueError, KeyError):
+        return ["no run recorded here"]
+    if digest(folder / "record.json") != ran:
+        return ["record.json is missing or altered"]
+    record = read(folder)
+    pages = (f"{name}.html" for name in record["pages"])
+    return [
+        *changes(path, values, record, root, data_folder()),
+        *(["the last run had stand-in data"] if "stand-in" in record["stamp"] else []),
+        *altered(folder, record),
+        *(f"{page} is missing" for page in pages if not (pages_of(folder, root) / page).exists()),
+    ]
+
+
+def changes(path: Path, values: Mapping, record: Mapping, root: Path, data: Path | None = None) -> list[str]:
+    """What a record was made from that is something else now, in words; without `data`, only what git has."""
+    now = nb.fingerprint(path, values, root)
+    reasons = [f"{part} changed" for part, sha in sorted(record["made_from"].items()) if now.get(part) != sha]
+    for name, sha in record["inputs"].items():
+        folder = root if name.startswith(("checkpoints/", "figures/sweeps/")) else data
+        if folder and digest(folder / name, "md5" if len(sha) == 32 else "sha256") != sha:
+            reasons.append(f"input file {name} changed")
+    return reasons
+
+
+def altered(folder: Path, record: Mapping) -> list[str]:
+    """Where the pictures in a folder are not those of its record, in words."""
+    listed, there = pictures(record), {file.name for file in folder.glob("[!.]*")} - {"record.json", "pages"}
+    missing = [f"{file} is missing or altered" for file, sha in listed.items() if digest(folder / file) != sha]
+    return missing + [f"{file} stands in no record" for file in sorted(there - listed.keys())]
+
+
+def problems(root: Path = ROOT) -> list[str]:
+    """Where figures/, its records and the notebooks disagree, a line each; no data is looked at, as in `make why`."""
+    paths = {path.stem: path for path in nb.notebooks(root)}
+    folders = {folder.name for folder in (root / "figures").glob("[!.]*/")} - {"sweeps"}
+    found = [f"figures/{name} is of no notebook" for name in sorted(folders - paths.keys())]
+    for name, path in paths.items():
+        folder = root / "figures" / name
+        try:
+            record, source = read(folder), nb.read(path)
+        except ValueError as error:
+            found.append(f"figures/{name}: {error}: `make figures` runs the notebook")
+            continue
+        if reasons := changes(path, nb.parameters(source), record, root):
+            found.append(f"the figures of {name} are stale: {'; '.join(reasons)}. `make figures` runs it again")
+        if wrong := nb.unmatched(source, record["figures"]):
+            found.append(f"notebooks/{path.name}: {'; '.join(wrong)}")
+        found += [f"figures/{name}/{line}" for line in altered(folder, record)]
+    return found
+
+
+def refresh(root: Path = ROOT) -> list[str]:
+    """Write each notebooks/*.ipynb from its .py and the outputs of the last full run; the problems found."""
+    found = []
+    for path in nb.notebooks(root):
+        notebook, executed = nb.read(path), executed_copy(root / "figures" / path.stem, root)
+        ours, ran = nb.code_cells(notebook), nb.code_cells(nbformat.read(executed, 4)) if executed.exists() else []
+        if [cell.source for cell in ran] != [cell.source for cell in ours]:
+            found.append(f"{path.stem}: no full run on the real data of its code as it is: `make figures` first")
+            continue
+        for mine, done in zip(ours, ran, strict=True):
+            mine.outputs, mine.execution_count = [], done.execution_count
+            # Less what depends on machine and clock: third parties' remarks, and where a stream is cut.
+            for output in (output for output in done.outputs if output.get("name") != "stderr"):
+                if mine.outputs and output.output_type == mine.outputs[-1].output_type == "stream":
+                    mine.outputs[-1].text += output.text
+                else:
+                    mine.outputs.append(output)
+        notebook.metadata["kernelspec"] = nb.KERNELSPEC
+        text = nbformat.writes(notebook)
+        if any(str(folder) in text for folder in (root, Path.home(), data_folder())):
+            found.append(f"{path.stem}: a path of this machine stands in its outputs")
+            continue
+        with replacing(path.with_suffix(".ipynb")) as beside:
+            beside.write_text(text + "\n", encoding="utf-8")
+    return found

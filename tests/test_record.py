@@ -1,0 +1,102 @@
+"""figures/<notebook>/record.json: what stands in it, and that every disagreement with it is named without a run."""
+
+import hashlib
+import json
+import shutil
+
+import pytest
+from throwaway import change, notebook, packages, run
+
+from paper_utils.files import digest
+from reproduce import record
+
+CHECKPOINT, SWEEP = b"weights", b"seed,x\n0,1.0\n"
+INPUTS = {"checkpoints/net.bin": CHECKPOINT, "figures/sweeps/01_try.csv": SWEEP}
+FILES = str({name: hashlib.sha256(content).hexdigest() for name, content in INPUTS.items()})
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A checkout after one full run of its one notebook."""
+    root = packages(tmp_path_factory.mktemp("published"))
+    for name, content in INPUTS.items():
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_bytes(content)
+    (root / "requirements.lock").write_text("torch==2.13.0\n")
+    notebook(root, files=FILES)
+    done = run(root, "figures")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root
+
+
+@pytest.fixture
+def clone(published, tmp_path):
+    """The same as another machine gets it: nothing that git ignores."""
+    shutil.copytree(published, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build", "__pycache__"))
+    return tmp_path
+
+
+def test_a_record_says_where_a_figure_comes_from(published):
+    run_of = record.read(published / "figures" / "01_try")
+    assert set(run_of) == {
+        "notebook", "mode", "seeds", "source", "stamp", "inputs", "modules", "environment", "weights", "figures",
+        "pages", "numbers", "parameters", "made_from", "commit", "dirty", "seconds", "peak_mb", "sealed",
+    }  # fmt: skip
+    assert run_of["parameters"] == {"MODE": "full", "SEED": 0, "TOKEN": "swim", "SCALE": 1.0}
+    assert set(run_of["made_from"]) == {"code", "parameters", "lock", "module files", "module results"}
+    assert run_of["made_from"]["lock"] == hashlib.sha256(b"torch==2.13.0\n").hexdigest()
+    assert run_of["environment"]["threads"] == 1 and "torch" in run_of["environment"] and run_of["peak_mb"] > 50
+    curve = run_of["figures"]["curve"]
+    assert curve["alt"] == "a line that rises" and "caption" not in curve
+    for file, expected in curve["files"].items():
+        assert digest(published / "figures" / "01_try" / file) == expected
+    copy = json.loads((published / "build" / "executed" / "figures" / "01_try.ipynb").read_text())
+    assert copy["metadata"]["paper"] == {"record": digest(published / "figures" / "01_try" / "record.json")}
+
+
+def test_a_clone_without_a_build_folder_agrees(clone):
+    assert record.problems(clone) == []
+    assert run(clone, "why").stdout == "01_try: would run: no run recorded here\n"
+
+
+BOOK, DRAWN = "notebooks/01_try.py", "figures/01_try"
+
+
+@pytest.mark.parametrize(
+    "what, named",
+    [
+        (
+            lambda r: change(r / DRAWN / "curve.svg", "<?xml", " <?xml"),
+            "figures/01_try/curve.svg is missing or altered",
+        ),
+        (lambda r: (r / DRAWN / "curve.png").unlink(), "figures/01_try/curve.png is missing or altered"),
+        (lambda r: (r / DRAWN / "other.png").touch(), "figures/01_try/other.png stands in no record"),
+        (lambda r: notebook(r, "02_new"), "figures/02_new: there is no record.json: `make figures` runs"),
+        (lambda r: shutil.copytree(r / DRAWN, r / "figures/03_old"), "figures/03_old is of no notebook"),
+        (lambda r: change(r / BOOK, "[0, SCALE]", "[1, SCALE]"), "the figures of 01_try are stale: code changed."),
+        (lambda r: change(r / BOOK, "SEED = 0", "SEED = 1"), "01_try are stale: code changed; parameters changed."),
+        (lambda r: change(r / "paper_utils/files.py", '"""Where', '"""Whither'), "stale: module files changed."),
+        (lambda r: change(r / "requirements.lock", "2.13.0", "2.14.0"), "stale: lock changed."),
+        (lambda r: (r / "checkpoints/net.bin").write_bytes(b"!"), "stale: input file checkpoints/net.bin changed."),
+        (lambda r: (r / "figures/sweeps/01_try.csv").unlink(), "input file figures/sweeps/01_try.csv changed."),
+        (
+            lambda r: change(r / BOOK, "Figure `curve`", "Figure `line`"),
+            "01_try.py: figure curve has no caption **Figure `curve`.**; the caption `line` names no figure",
+        ),
+        (
+            lambda r: change(r / DRAWN / "record.json", '"x": 1.0', '"x": 1.01'),
+            "figures/01_try: record.json is not as its run left it",
+        ),
+        (lambda r: (r / DRAWN / "record.json").write_text("{"), "figures/01_try: record.json is no valid JSON"),
+    ],
+)
+def test_a_disagreement_is_named_alone(clone, what, named):
+    what(clone)
+    (found,) = record.problems(clone)
+    assert named in found
+
+
+def test_prose_and_a_module_that_the_notebook_does_not_load_make_nothing_stale(clone):
+    change(clone / BOOK, "# rises", "# falls")
+    change(clone / "paper_utils" / "bilinear.py", '"""Bilinear', '"""The bilinear')
+    assert record.problems(clone) == []

@@ -1,0 +1,201 @@
+"""README's table, CLAIMS.md, the gallery and the contact sheet, made from small records and from the committed ones."""
+
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from PIL import Image
+
+from paper_utils.files import ROOT
+from reproduce import notebook as nb
+from reproduce import record, report
+from reproduce.claims import load, read_records
+
+WRITTEN = ("README.md", "CLAIMS.md", "figures/README.md", "figures/contact_sheet.png")
+STATED = """
+originals:
+- {id: odd, notebook: 01_try, statement: It is odd., verdict: not testable, because: No | one.}
+- {id: three, notebook: 01_try, statement: It is 3., value: 3, measured: a, within: [2, 4], verdict: reproduced}
+findings:
+- {id: good, notebook: 01_try, sentence: A mean |cos| of 0.5., measured: a, at_least: 0, figure: curve, headline: true}
+- {id: over, notebook: 01_try, sentence: It stays., measured: b.min, at_least: a, figure: map_3}
+- {id: dots, notebook: 02_other, sentence: A dot., measured: c, at_least: 0, figure: dot, headline: true}
+- {id: missed, notebook: 01_try, sentence: It rises., measured: a, at_least: 0, at_most: 0.25}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout of two notebooks: a large family, hostile words and a sweep in one, a single figure in the other."""
+    figures = {f"map_{i}": {"alt": f"Map {i} of [many]."} for i in range(13)} | {"curve": {"alt": "A *falling* $x_i$."}}
+    maps, dot = "# ## All maps\n#\n# **Figure `map_*`.** Maps.", "# # 2. Another try\n#\n# **Figure `dot`.** Dot."
+    curve = "# # 1. A try\n#\n# ## The curve: $x$\n#\n# **Figure `curve`.** Falls as $x^2$.\n#\n"
+    prose = {"01_try": curve + maps, "02_other": dot}
+    run = {"mode": "full", "seeds": [0, 1], "source": "mnist", "seconds": 90, "peak_mb": 1500}
+    run |= {"environment": {"torch": "2.13.0"}, "commit": "b" * 40, "dirty": True, "pages": {}, "weights": {}}
+    records = {
+        "01_try": run | {"figures": figures, "numbers": {"a": 0.5}, "pages": {"turn": {"alt": "To turn."}}},
+        "02_other": run | {"figures": {"dot": {"alt": "A single dot."}}, "numbers": {"c": 1}},
+    }
+    (tmp_path / "notebooks").mkdir()
+    for name, entry in records.items():
+        folder = tmp_path / "figures" / name
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text(json.dumps(entry))
+        for figure in entry["figures"]:
+            Image.new("RGB", (840, 300), "red" if figure != "curve" else "blue").save(folder / f"{figure}.png")
+        (tmp_path / "notebooks" / f"{name}.py").write_text(f"# %% [markdown]\n{prose[name]}\n")
+        (tmp_path / "notebooks" / f"{name}.ipynb").write_text("{}")
+    (tmp_path / "figures" / "sweeps").mkdir()
+    (tmp_path / "figures" / "sweeps" / "01_try.csv").write_text("seed,b\n0,0.7\n1,0.9\n")
+    (tmp_path / "figures" / "sweeps" / "01_try.json").write_text("{}")
+    (tmp_path / "claims.yml").write_text(STATED)
+    (tmp_path / "README.md").write_text(f"top\n{report.START}\nold\n{report.END}\nbottom\n")
+    return tmp_path
+
+
+def made(root: Path) -> dict[str, bytes]:
+    report.write(root)
+    return {name: (root / name).read_bytes() for name in WRITTEN}
+
+
+def check_links(path: Path) -> None:
+    """Every link leads to a file, or to an anchor of the page."""
+    text = path.read_text()
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        file, _, anchor = unquote(link).partition("#")
+        if not re.match(r"\w+:", link):
+            assert (path.parent / file).exists() if file else f'id="{anchor}"' in text, link
+
+
+def check_tables(text: str) -> None:
+    """Each row has as many cells as its head."""
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        bars = {len(re.findall(r"(?<!\\)\|", row)) for row in block.splitlines()}
+        assert len(bars) == 1, block
+
+
+def test_the_same_records_give_the_same_bytes_and_what_is_right_is_not_written(root):
+    first, touched = made(root), [(root / name).stat().st_ino for name in WRITTEN]
+    assert made(root) == first and [(root / name).stat().st_ino for name in WRITTEN] == touched
+    for name in WRITTEN[1:]:
+        (root / name).unlink()
+    assert made(root) == first
+
+
+def test_the_readmes_table(root):
+    text = made(root)["README.md"].decode()
+    assert text.startswith("top\n") and text.endswith("bottom\n") and "old" not in text
+    rows = text.splitlines()[2:-2]
+    link = r"| [01_try](notebooks/01_try.ipynb) | [A mean \|cos\| of 0.5.](figures/01_try/curve.png) "
+    assert rows[2] == link + "| 0.5 | - | 1.5 | 1.5 GB |"
+    assert rows[4].split(" | ")[0] == "| all" and "3.0" in rows[4] and len(rows) == 5
+    check_tables(text)
+    runs = [{"seconds": 90, "weights": {}}, {"seconds": 60, "weights": {"a": "trained", "b": "kept"}}]
+    assert report.minutes(runs[:1]) == "1.5" and report.minutes(runs) == "2.5 (weights kept)"
+    (root / "README.md").write_text("no markers")
+    with pytest.raises(ValueError, match="markers"):
+        report.write(root)
+
+
+def test_every_statement_stands_in_claims_md_with_its_verdict(root):
+    text = made(root)["CLAIMS.md"].decode()
+    check_tables(text)
+    check_links(root / "CLAIMS.md")
+    assert "Findings, 4: 3 hold, 1 MISSED" in text and "notebooks, 2: 1 not testable, 1 NOT REPRODUCED" in text
+    assert "| It rises. | 0.5 | 0 to 0.25 | **MISSED** | - |" in text
+    assert "| It stays. | 0.7 (min of 2 runs, s.d. 0.14) | at least a = 0.5 | holds | [map_3]" in text
+    assert r"| It is odd. | - | - | - | not testable | No \| one. | - |" in text
+    assert "| It is 3. | 3 | 0.5 | 2 to 4 | **NOT REPRODUCED** | - | - |" in text
+
+
+def test_the_gallery_shows_every_picture_with_its_words_and_folds_a_large_family(root):
+    text = made(root)["figures/README.md"].decode()
+    check_links(root / "figures" / "README.md")
+    assert len(re.findall(r"^!\[", text, re.M)) == 15
+    assert r"![A \*falling\* \$x\_i\$.](01_try/curve.png)" in text and r"![Map 12 of \[many\].]" in text
+    assert "Falls as $x^2$. (Under [The curve: $x$](../notebooks/01_try.ipynb#The-curve%3A-%24x%24).)" in text
+    assert text.count("Maps.") == 1
+    assert "commit bbbbbbb with changes; 1.5 minutes; 1.5 GB" in text and "torch 2.13.0" in text
+    assert "[every run](sweeps/01_try.csv)" in text and "`build/interactive/01_try/turn.html`" in text
+    order = ("### curve", "- holds: A mean", "### map_0 to map_12", "- holds: It stays.", "Claims without a figure")
+    assert sorted(order, key=text.index) == list(order)
+    folded = text[text.index("<details>") : text.index("</details>")]  # in which GitHub needs a blank line first
+    assert re.findall(r"\n\n!.*\(01_try/(\w+)\.png\)", folded) == [f"map_{i}" for i in range(1, 13)]
+    assert "- **MISSED**: It rises. Measured 0.5; 0 to 0.25." in text
+    assert "- not testable: The original notebook: It is odd. No | one." in text
+
+
+def test_the_contact_sheet_shows_one_picture_of_each_notebook(root):
+    with Image.open(io.BytesIO(made(root)["figures/contact_sheet.png"])) as sheet:
+        pixels = sheet.convert("RGB").getcolors(10**6)
+        shares = {colour: count / (sheet.width * sheet.height) for count, colour in pixels}
+    assert shares[0, 0, 255] > 0.2 and shares[255, 0, 0] > 0.2
+    assert [colour for colour in shares if sum(colour) < 300], "titles are written"
+
+
+# ---- make verify
+
+
+def verify(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, problems: tuple = ()) -> tuple:
+    monkeypatch.setattr(record, "problems", lambda root: list(problems))
+    return report.verify(root), "".join(capsys.readouterr())
+
+
+def test_verify_prints_each_judgement(root, monkeypatch, capsys):
+    status, said = verify(root, monkeypatch, capsys)
+    assert status == 1 and "4 of 6 claims are as claims.yml states" in said
+    bad = [line.split()[-1] for line in said.splitlines() if line.startswith(("MISSED", "NOT "))]
+    assert bad == ["missed", "three"]
+    lines = STATED.splitlines(keepends=True)
+    (root / "claims.yml").write_text("".join(lines[:3] + lines[4:8]))
+    assert verify(root, monkeypatch, capsys)[0] == 0
+    status, said = verify(root, monkeypatch, capsys, ("figures/01_try/curve.png was altered after its run",))
+    assert status == 1 and "curve.png was altered" in said
+    (root / "figures" / "02_other" / "dot.png").unlink()
+    status, said = verify(root, monkeypatch, capsys)
+    assert status == 1 and "the report cannot be written" in said and "dot.png" in said
+
+
+@pytest.mark.parametrize(
+    "file, old, new, message",
+    [
+        ("claims.yml", "figure: curve", "figure: curves", r"01_try has no figure 'curves' \(near: curve\)"),
+        ("claims.yml", "measured: a,", "measure: a,", r"measure: Extra inputs are not permitted \(near: measured"),
+        ("figures/01_try/record.json", "}", "", "record.json is no valid JSON"),
+    ],
+)
+def test_what_cannot_be_judged_is_said_and_nothing_is_written(root, monkeypatch, capsys, file, old, new, message):
+    (root / file).write_text((root / file).read_text().replace(old, new, 1))
+    before = (root / "README.md").read_bytes()
+    status, said = verify(root, monkeypatch, capsys)
+    assert status == 2 and re.search(message, said), said
+    assert (root / "README.md").read_bytes() == before and not (root / "CLAIMS.md").exists()
+
+
+# ---- The paper's own
+
+
+@pytest.mark.skipif(not list(ROOT.glob("figures/*/record.json")), reason="no record is published yet")
+def test_the_report_on_the_committed_records(tmp_path):
+    for folder in ("figures", "notebooks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for file in ("claims.yml", "README.md"):
+        shutil.copyfile(ROOT / file, tmp_path / file)
+    files, records = made(tmp_path), read_records(tmp_path)
+    gallery, listed = files["figures/README.md"].decode(), files["CLAIMS.md"].decode()
+    check_links(tmp_path / "CLAIMS.md")
+    check_links(tmp_path / "figures" / "README.md")
+    check_tables(listed)
+    for name, entry in records.items():
+        for text, _ in nb.captions(nb.read(ROOT / "notebooks" / f"{name}.py")).values():
+            assert text in gallery
+        for figure in entry["figures"]:
+            assert f"]({name}/{figure}.png)" in gallery
+    for claim in load(ROOT / "claims.yml").of():
+        assert claim.text.replace("|", r"\|") in listed, claim.id
+    assert len(files["figures/contact_sheet.png"]) <= 400_000

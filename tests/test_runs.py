@@ -1,0 +1,453 @@
+"""Trainings done once: what an equal call is, processes of this machine, failures, and a Dask cluster on 127.0.0.1.
+
+The functions that are trained stand at module level, as workers find them by name. What ran is noted as a file
+<seed>-<process>-<time> in the folder that the environment variable NOTES names.
+"""
+
+import importlib
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import throwaway
+import torch
+from torch import nn
+
+from paper_utils import data, runs, training
+from paper_utils.files import ROOT
+
+sweep_command = importlib.import_module("sweeps.__main__")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    lr: float = 1e-3
+    epochs: int = 2
+
+
+def note(seed: int) -> None:
+    (Path(os.environ["NOTES"]) / f"{seed}-{os.getpid()}-{time.monotonic_ns()}").touch()
+
+
+def noted() -> list[int]:
+    return sorted(int(path.name.split("-")[0]) for path in Path(os.environ["NOTES"]).glob("*-*"))
+
+
+def processes() -> set[int]:
+    return {int(path.name.split("-")[1]) for path in Path(os.environ["NOTES"]).glob("*-*")}
+
+
+def squared(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return model(x).square().mean()
+
+
+def train(model: nn.Module, images: data.Images, recipe: Recipe, seed: int, loss=squared) -> training.History:
+    """Any model, any loss."""
+    note(seed)
+    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.lr)
+    history = training.fit(
+        lambda x: loss(model, x), [images.train_x], optimizer, epochs=recipe.epochs, batch_size=8, seed=seed
+    )
+    return history | {"threads": [torch.get_num_threads()]}
+
+
+def linear(seed: int) -> nn.Linear:
+    with training.seeded(seed):
+        return nn.Linear(784, 2)
+
+
+def square(seed: int) -> dict[str, float]:
+    """Does what the file "do" says: every run is slow, or that of seed 2 fails, dies or interrupts."""
+    note(seed)
+    do = Path(os.environ["NOTES"]) / "do"
+    order = do.read_text() if do.exists() else ""
+    time.sleep(0.5 if order == "slow" else 0.02)
+    if seed == 2 and order == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if seed == 2 and order in ("fail", "interrupt"):
+        raise FloatingPointError("the loss is nan") if order == "fail" else KeyboardInterrupt
+    return {"square": float(seed**2)}
+
+
+def broken(seed: int) -> dict[str, float]:
+    return {"x": math.nan}
+
+
+def endless(seed: int) -> dict[str, float]:
+    note(seed)
+    time.sleep(600)
+
+
+def images(source: str = "mnist", n: int = 24) -> data.Images:
+    generator = torch.Generator().manual_seed(7)
+    x, y = torch.rand(n, 784, generator=generator), torch.arange(n) % 10
+    return data.Images(x, y, x[:8], y[:8], source=source, files={"MNIST/raw/x": "0" * 32})
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "notes").mkdir()
+    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+    monkeypatch.delenv("SCHEDULER", raising=False)
+    for module in (runs, sweep_command):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(runs, "USED", {})
+    return tmp_path
+
+
+def weights(root: Path) -> list[Path]:
+    return sorted((root / "build" / "weights").glob("*"))
+
+
+# ---- What an equal call is
+
+
+def test_a_call_is_told_by_model_recipe_loss_and_data_and_nothing_else():
+    def path(model=None, recipe=Recipe(), seed=0, loss=squared, of=None) -> Path:
+        return runs._Call(train, model or linear(0), (recipe, seed, loss)).path(of or images())
+
+    deeper = nn.Sequential(linear(0), nn.Linear(2, 1))
+    named = linear(0)
+    named.kind = "other"
+    others = [path(linear(1)), path(deeper), path(named), path(recipe=Recipe(lr=0.2)), path(seed=1)]
+    others += [path(loss=lambda model, x: model(x).abs().mean()), path(of=images(n=16)), path(of=images("uci-digits"))]
+    assert path() == path() and len({path(), *others}) == 1 + len(others)
+
+    with pytest.raises(TypeError, match="no content to tell it by"):
+        runs.identity(object())
+
+
+MODULE = '''
+import sys
+STEP = 3
+TABLE = {"a": [1]}
+itself = sys.modules[__name__]
+def helper(x):
+    """What it does."""
+    return x + STEP + TABLE["a"][0]
+def through_a_module(x):
+    return 5 * x
+def work(x):
+    return helper(x) + itself.through_a_module(x)  # why
+def other(x):
+    return 2 * x
+'''
+
+
+def test_comments_docstrings_and_what_is_not_reached_do_not_count(tmp_path, monkeypatch):
+    def code(old: str = "", new: str = "") -> str:
+        assert old in MODULE
+        (tmp_path / "module_of_this_test.py").write_text(MODULE.replace(old, new) if old else MODULE)
+        sys.modules.pop("module_of_this_test", None)
+        importlib.invalidate_caches()
+        return runs.code(importlib.import_module("module_of_this_test").work)
+
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = code()
+    for old, new in (("  # why", ""), ("What it does.", "What else it does."), ("2 * x", "3 * x")):
+        assert code(old, new) == before, old
+    for old, new in (("x + STEP", "x - STEP"), ("STEP = 3", "STEP = 4"), ("[1]", "[2]"), ("5 * x", "6 * x")):
+        assert code(old, new) != before, old
+
+
+# ---- Training and keeping
+
+
+def test_models_are_trained_in_place_and_come_back_bit_for_bit(root):
+    model = linear(0)
+    untrained = model.weight.detach().clone()
+    ((trained, history),) = runs.cached(train, [(model, Recipe(), 0)], images())
+    assert trained is model and not torch.equal(model.weight, untrained) and len(history["loss"]) == 2
+    ((again, same),) = runs.cached(train, [(linear(0), Recipe(), 0)], images())
+    assert torch.equal(again.weight, model.weight) and same == history and noted() == [0]
+    assert list(runs.USED.values()) == ["trained"]
+    runs.USED.clear()
+    (path,) = weights(root)
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(ValueError, match=rf"{path.name} is damaged .* remove it to train anew"):
+        runs.cached(train, [(linear(0), Recipe(), 0)], images())
+    assert list(runs.USED.values()) == ["kept"]
+
+
+def test_side_by_side_gives_what_one_by_one_gives_with_a_users_own_model_and_loss_too(root):
+    class Doubled(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    def absolute(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return model(x).abs().mean()
+
+    def calls() -> list[tuple]:
+        with training.seeded(0):
+            own = (Doubled(784, 3), Recipe(epochs=3), 2, absolute)
+        return [*((linear(seed), Recipe(), seed) for seed in (3, 1, 1)), own]
+
+    with training.threads(2):
+        together = runs.cached(train, calls(), images())
+        assert torch.get_num_threads() == 2 and os.environ.get("PAPER_PROGRESS") is None
+    assert noted() == [1, 2, 3] and os.getpid() not in processes() and len(processes()) == 2
+    for path in weights(root):
+        path.unlink()
+    for (one, history), (other, past) in zip(together, runs.cached(train, calls(), images()), strict=True):
+        assert torch.equal(one.weight, other.weight) and history == past and history["threads"] == [1]
+        assert history["loss"][-1] < history["loss"][0]
+
+
+def test_measures_are_kept_and_must_be_finite():
+    found = runs.measured(square, [{"seed": 0}, {"seed": 3}])
+    assert found[1][0] == {"square": 9.0} and found[0][1]["torch"] == torch.__version__
+    assert runs.measured(square, [{"seed": 0}, {"seed": 3}]) == found and noted() == [0, 3]
+    with pytest.raises(ValueError, match="must be a finite number"):
+        runs.measured(broken, [{"seed": 0}])
+
+
+# ---- Failures
+
+
+def squares(n: int) -> list[float]:
+    return [measures["square"] for measures, _ in runs.measured(square, [{"seed": seed} for seed in range(n)])]
+
+
+@pytest.mark.parametrize(
+    ("do", "message"), [("fail", "the loss is nan"), ("die", "worker process managed by the executor")]
+)
+def test_a_failing_call_or_process_is_named_and_the_same_call_goes_on(root, do, message):
+    (root / "notes" / "do").write_text(do)
+    with training.threads(2), pytest.raises(Exception, match=message) as failed:
+        squares(4)
+    assert any("square, {'seed': 2}" in text for text in failed.value.__notes__)
+    (root / "notes" / "do").unlink()
+    assert squares(4) == [0, 1, 4, 9]
+    if do == "fail":
+        assert noted() == [0, 1, 2, 2, 3], "only what failed runs again"
+
+
+ENDLESS = """
+import signal, test_runs as t
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with t.training.threads(2):
+    t.runs.measured(t.endless, [{"seed": 0}, {"seed": 1}])
+"""
+# Seconds at most for anything below: it takes one or two, but importing torch on a busy machine half a minute.
+LONG = 300
+
+
+def until(condition: Callable[[], object], what: str) -> object:
+    deadline = time.monotonic() + LONG
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {LONG} s for {what}"
+        time.sleep(0.02)
+    return value
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def test_where_the_process_that_asked_ends_the_trainings_end_too(tmp_path, end):
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    command = [sys.executable, "-c", ENDLESS]
+    process = subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    until(lambda: len(noted()) == 2 or process.poll() is not None, "two trainings")
+    assert process.poll() is None
+    workers = processes()
+    process.send_signal(end)
+    process.wait(LONG)
+
+    living = (psutil.Process(pid) for pid in workers if psutil.pid_exists(pid))
+    assert not psutil.wait_procs(living, timeout=LONG)[1]
+
+
+# ---- sweeps
+
+
+def sweep(run: Callable = square, n: int = 3, load: Callable | None = None) -> SimpleNamespace:
+    """What `importlib` makes of a file in sweeps/."""
+    doc = "What is repeated, and why."
+    return SimpleNamespace(__name__="sweeps.91_try", __doc__=doc, GRID={"seed": range(n)}, LOAD=load, run=run)
+
+
+def main(words: list[str], *found: SimpleNamespace) -> int:
+    return sweep_command.main(words, lambda _: list(found))
+
+
+def rows(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_why_names_what_changed(capsys):
+    main(["why"], sweep())
+    main([], sweep())
+    assert main(["why"], sweep(), sweep(endless, 4)) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "sweeps/" not in line]
+    would = ["would run: it was never run", "up to date", "would run: its grid changed; its code changed"]
+    assert said == [f"sweeps.91_try: {text}" for text in would]
+
+
+def brightness(images: data.Images, seed: int) -> dict[str, float]:
+    return {"brightness": images.train_x.mean().item() + seed}
+
+
+def test_another_number_of_seeds_and_stand_in_data_never_overwrite_the_papers(root):
+    assert main(["N=2"], sweep()) == 0
+    assert len(rows(root / "build" / "variants" / "sweeps" / "91_try.csv")) == 3
+    assert main([], sweep(brightness, load=lambda: images("uci-digits"))) == 0
+    assert len(rows(root / "build" / "stand-in" / "sweeps" / "91_try.csv")) == 4 and not (root / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["N=1"], "N=1: must be a whole number of at least 2"),
+        (["N=x"], "N=x: must be a whole number"),
+        (["NB=77"], "NB=77: no sweep starts with it: there are sweeps.01_mnist_bilinear, sweeps.03_mnist_sae"),
+        (["SEED=3"], "unknown variable SEED: known are N, NB, DEVICE and SCHEDULER"),
+        (["DEVICE=abacus"], "DEVICE is 'abacus', but torch"),
+        (["SCHEDULER=localhost"], "SCHEDULER=localhost: must be tcp://host:port"),
+    ],
+)
+def test_bad_words_are_named_before_anything_is_trained(capsys, words, message):
+    assert sweep_command.main(words) == 2
+    assert message in capsys.readouterr().err and noted() == []
+
+
+@pytest.mark.parametrize(
+    ("do", "status", "words"),
+    [("fail", 1, ["the loss is nan", "'seed': 2"]), ("interrupt", 130, ["goes on with the rest"])],
+)
+def test_a_sweep_that_breaks_off_writes_nothing_goes_on_and_writes_tidy_rows(root, capsys, do, status, words):
+    (root / "notes" / "do").write_text(do)
+    assert main([], sweep(n=4)) == status
+    err = capsys.readouterr().err
+    assert all(word in err for word in words) and not (root / "figures").exists()
+    (root / "notes" / "do").unlink()
+    assert main([], sweep(n=4)) == 0 and noted() == [0, 1, 2, 2, 3]
+    written = root / "figures" / "sweeps"
+    assert rows(written / "91_try.csv") == ["seed,square", "0,0.0", "1,1.0", "2,4.0", "3,9.0"]
+    about = json.loads((written / "91_try.json").read_text())
+    assert about["why"] == "What is repeated, and why." and about["grid"] == {"seed": [0, 1, 2, 3]}
+    assert about["runs"] == 4 and about["versions"]["torch"] == [torch.__version__]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("[0-9]*.py")), ids=lambda p: p.stem)
+def test_the_committed_rows_are_those_of_the_committed_grid(path):
+    sweep = importlib.import_module(f"sweeps.{path.stem}")
+    about = json.loads((ROOT / "figures" / "sweeps" / f"{path.stem}.json").read_text())
+    header, *table = rows(ROOT / "figures" / "sweeps" / f"{path.stem}.csv")
+    assert header.split(",")[: len(sweep.GRID)] == list(sweep.GRID)
+    assert len(table) == about["runs"] == math.prod(len(values) for values in sweep.GRID.values())
+    assert about["source"] == ("mnist" if sweep.LOAD else "exact") and (ROOT / "notebooks" / path.name).exists()
+    assert about["code"] == runs.code(sweep.run), "its code changed: `make sweeps` trains it again"
+
+
+# ---- A cluster
+
+
+def test_a_cluster_that_cannot_be_reached_is_named_soon(monkeypatch):
+    monkeypatch.setenv("SCHEDULER", "tcp://127.0.0.1:9")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "distributed", None)
+        with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[cluster\]'"):
+            squares(1)
+    pytest.importorskip("distributed", reason="needs the optional extra: pip install '.[cluster]'")
+    monkeypatch.setattr(runs, "PATIENCE", 0.5)
+    with pytest.raises(ConnectionError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        squares(1)
+    assert noted() == []
+
+
+@pytest.fixture
+def cluster(root: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """A scheduler and two worker processes on 127.0.0.1, which SCHEDULER names; they import the checkout's packages."""
+    distributed = pytest.importorskip("distributed", reason="needs the optional extra: pip install '.[cluster]'")
+    shutil.copytree(ROOT / "sweeps", checkout / "sweeps", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.syspath_prepend(checkout)
+    # How many workers a run may take with it before Dask gives it up: one, in place of three, is tested sooner.
+    monkeypatch.setitem(distributed.config["distributed"]["scheduler"], "allowed-failures", 1)
+    with distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as running:
+        monkeypatch.setenv("SCHEDULER", running.scheduler_address)
+        yield running
+
+
+@pytest.mark.slow
+def test_a_cluster_trains_what_this_machine_trains_and_survives_a_lost_worker(root, cluster, monkeypatch, capsys):
+    (there, history), _ = runs.cached(train, [(linear(seed), Recipe(), seed) for seed in (0, 1)], images())
+    assert noted() == [0, 1] and os.getpid() not in processes()
+    with monkeypatch.context() as here:
+        here.delenv("SCHEDULER")
+        shutil.rmtree(root / "build")
+        ((model, same),) = runs.cached(train, [(linear(0), Recipe(), 0)], images())
+    assert torch.equal(model.weight, there.weight) and history == same
+
+    for path in (root / "notes").iterdir():
+        path.unlink()
+    (root / "notes" / "do").write_text("slow")
+    with ThreadPoolExecutor(1) as beside:
+        command = beside.submit(main, ["N=8"], sweep())
+        until(lambda: len(noted()) >= 3, "a second run on some worker")
+        last = max((root / "notes").glob("*-*"), key=lambda path: int(path.name.split("-")[2]))
+        lost, pid, _ = map(int, last.name.split("-"))
+        os.kill(pid, signal.SIGKILL)
+        assert command.result(LONG) == 0, capsys.readouterr().err
+    assert noted().count(lost) == 2, "the run that died with its worker is started again"
+    table = rows(root / "build" / "variants" / "sweeps" / "91_try.csv")
+    assert [float(row.split(",")[1]) for row in table[1:]] == [0, 1, 4, 9, 16, 25, 36, 49]
+
+    (root / "notes" / "do").write_text("die")
+    shutil.rmtree(root / "build")
+    assert main(["N=3"], sweep()) == 1
+    said = capsys.readouterr().err
+    assert "Attempted to run" in said and "'seed': 2" in said, said
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_code_refuses_before_it_trains(root, cluster, monkeypatch):
+    ours = runs._version()
+    with (root / "paper_utils" / "training.py").open("a") as file:
+        file.write("\n# another version\n")
+    monkeypatch.setattr(runs, "__file__", str(root / "paper_utils" / "runs.py"))
+    other = runs._version.__wrapped__()
+    assert other != ours, "each line of the package counts"
+    monkeypatch.setattr(runs, "_version", lambda: ours.replace("code ", "code 0"))
+    with pytest.raises(RuntimeError, match=rf"this worker has {re.escape(other)}, .* asked has code 0\w+ and torch"):
+        runs.measured(square, [{"seed": 0}])
+    assert noted() == []
+
+
+TRAINS = """
+import os
+import torch
+from pathlib import Path
+from paper_utils import runs, training
+
+def train(model, seed):
+    (Path(os.environ["NOTES"]) / f"{seed}-{os.getpid()}-0").touch()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.ones(4, 3)
+    return training.fit(lambda x: model(x).square().mean(), [x], optimizer, epochs=3, batch_size=2, seed=seed)
+
+for model, history in runs.cached(train, [(torch.nn.Linear(3, 2), seed) for seed in (0, 1)]):
+    assert history["loss"][-1] < history["loss"][0]
+results.record(kernel=os.getpid())
+"""
+
+
+@pytest.mark.slow
+def test_a_notebooks_own_trainings_run_on_the_workers_of_a_cluster(root, cluster):
+    throwaway.notebook(root, middle=TRAINS)
+    done = throwaway.run(root, "figures", SCHEDULER=cluster.scheduler_address)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((root / "figures" / "01_try" / "record.json").read_text())
+    assert noted() == [0, 1] and record["numbers"]["kernel"] not in processes()
+    assert list(record["weights"].values()) == ["trained", "trained"]
