@@ -245,6 +245,8 @@ LISTS = {
     "eat": "eat eating ate food hungry bread apple apples cake cookie cookies soup pizza lunch dinner breakfast delicious "
     "yummy tasty fruit candy banana sandwich cheese snack milk chocolate cream kitchen plate bowl",
 }
+
+# %%
 least = 50 if released else int(stories.source == "tinystories")  # a few sampled stories lack most words
 common = (counts >= least).nonzero().flatten()
 column = {token: i for i, token in enumerate(vocabulary[common])}

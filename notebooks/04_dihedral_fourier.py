@@ -139,7 +139,10 @@ def heat(matrix: Tensor, x: list[str], y: list[str], signed: bool = True, unit: 
     return go.Heatmap(z=z, x=x, y=y, hovertemplate=hover, colorbar={"title": unit}, **colours)
 
 
-waves = [go.Scatter(x=list(range(n)), y=row.tolist(), mode="lines+markers") for row in basis]
+waves = [
+    go.Scatter(x=list(range(n)), y=row.tolist(), mode="lines+markers", name=name)
+    for name, row in zip(names, basis, strict=True)
+]
 titles = {"xaxis_title": "exponent j", "yaxis_title": "value", "yaxis_range": [-0.21, 0.21], "height": 480}
 slider_page(waves, names, "fourier_basis", "basis function ", "The 53 Fourier basis functions with a slider", **titles)
 

@@ -142,7 +142,7 @@ def identity(value: object) -> str:
     if isinstance(value, Tensor):
         content = hashlib.sha256(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()).hexdigest()
         return f"{value.dtype}{tuple(value.shape)}{content} on {value.device}"
-    if hasattr(value, "files"):
+    if hasattr(value, "files") and hasattr(value, "source"):
         shapes = [getattr(v, "shape", None) for v in vars(value).values()]
         return repr((value.source, sorted(value.files.items()), shapes))
     if _is_value(value):

@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from paper_utils.files import ROOT
 from reproduce import notebook as nb
 
 
@@ -23,6 +24,8 @@ def source(path: Path) -> NotebookNode:
 
 @pytest.fixture
 def executed(path: Path) -> NotebookNode:
+    if not (ROOT / "figures" / path.stem / "record.json").exists():
+        pytest.skip("the committed .ipynb is the first edition's: `make figures`, then `make notebooks`")
     return nbformat.read(path.with_suffix(".ipynb"), 4)
 
 
@@ -89,10 +92,10 @@ def test_the_code(source):
     first, *others = nb.code_cells(source)
     assert nb.only_on_colab(first.source) and not [c.source for c in others if "google.colab" in c.source]
     for cell in others:
-        assert len(lines(cell)) <= 25, f"a cell of {len(lines(cell))} lines:\n{cell.source[:200]}"
-        assert "import *" not in cell.source
-        # The site folds by the tag, Jupyter by its own key.
+        # The site folds by the tag, Jupyter by its own key; what is folded is set-up or drawing and may be longer.
         folded = "hide-input" in cell.metadata.get("tags", [])
+        assert len(lines(cell)) <= (35 if folded else 25), f"{len(lines(cell))} lines:\n{cell.source[:200]}"
+        assert "import *" not in cell.source
         assert folded == cell.metadata.get("jupyter", {}).get("source_hidden", False), cell.source[:100]
 
 
