@@ -108,7 +108,7 @@ nets, net_histories = zip(*runs.cached(sp.train_feature_net, classifiers, images
 pairs = [(sp.PlaneAutoencoder(config, s).to(DEVICE), config, SEED, net) for s, net in zip(SEEDS, nets, strict=True)]
 planes, plane_histories = zip(*runs.cached(sp.train_plane, pairs, images), strict=True)
 rises, directions = (torch.tensor([h[k] for h in plane_histories]) for k in ("rise", "direction"))  # [run epoch ...]
-importances = torch.stack([sp.normalise_importance(r).scaled for r in rises.flatten(0, 1)]).reshape(rises.shape)
+importances = torch.stack([sp.scaled_importance(r) for r in rises.flatten(0, 1)]).reshape(rises.shape)
 
 # %% [markdown]
 # ## First experiment: the features as arrows

@@ -111,7 +111,7 @@ def save_figure(fig: Figure, name: str, *, alt: str, show: bool = True) -> None:
         # Below the figure, outside its canvas: it cannot hide anything there.
         fig.text(0.5, -0.01, run.stamp, ha="center", va="top", fontsize=8, color="#D55E00")
         bbox = "tight"
-    entry = {"alt": alt, "files": {}, "count": _execution_count()}
+    entry = {"alt": alt, "files": {}}
     for kind in kinds:
         buffer = io.BytesIO()
         # Without these two, ids and a date would make each SVG differ from the last.
@@ -260,18 +260,11 @@ def _numbered(svg: bytes) -> bytes:
     return re.sub(rb'(?<=[#"])p[0-9a-f]{10}(?=["\)])', lambda m: names.setdefault(m[0], b"p%d" % len(names)), svg)
 
 
-def _execution_count() -> int | None:
-    from IPython import get_ipython
-
-    shell = get_ipython()
-    # IPython 9.18 raises execution_count before a cell runs, others after it: count the inputs.
-    return len(shell.user_ns["In"]) - 1 if shell else None
-
-
 def _display(png: bytes, alt: str) -> None:
+    from IPython import get_ipython
     from IPython.display import display
 
-    if _execution_count() is not None:
+    if get_ipython():
         # Not by IPython's Image: Colab's IPython 7 knows no alt text there.
         picture = base64.b64encode(png).decode()
         display({"image/png": picture}, metadata={"image/png": {"alt": alt}}, raw=True)

@@ -191,10 +191,13 @@ def code(*things: Callable) -> str:
 @functools.cache  # so that a file edited during a long run does not change what is thought to run
 def _source(thing: Callable) -> tuple[str, list[object]]:
     """The source of a function or class without comments and docstrings, and the values of the names in it."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
     scope = dict(vars(sys.modules[thing.__module__]))
     if inspect.isfunction(thing):
         scope |= inspect.getclosurevars(thing).nonlocals
+    if thing.__name__ == "<lambda>":  # whose source is the whole line that it stands in
+        compiled = thing.__code__
+        return f"{compiled.co_code.hex()} {compiled.co_consts}", [scope.get(name) for name in compiled.co_names]
+    tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
     named = []
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:

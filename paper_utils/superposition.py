@@ -6,7 +6,6 @@ Axes: instance, batch, feature (n), hidden (m). The weights of a feature are a c
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -113,29 +112,18 @@ class PlaneAutoencoder(nn.Module):
         return self.decode(self.encode(h))
 
 
-class Importance(NamedTuple):
-    """Rise of the error without a feature [feature]; its share, which sums to 1; the same scaled to 0..1."""
+def scaled_importance(rise: Float[Tensor, " feature"]) -> Float[Tensor, " feature"]:
+    """Bring rises of the error to the range 0..1: (rise - min) / (max - min), or 1 for each where all are equal.
 
-    rise: Tensor
-    share: Tensor
-    scaled: Tensor
-
-
-def normalise_importance(rise: Float[Tensor, " feature"]) -> Importance:
-    """Bring rises of the error to shares, rise / sum(rise), and to the range 0..1, (rise - min) / (max - min).
-
-    Where the sum is not positive, all shares are equal, because a quotient would turn the order round. Where all rises
-    are equal, scaled is 1 for each.
+    The original notebook divides by their sum before, which does not change the result.
     """
-    _check_rows("normalise_importance", rise)
-    total, low, high = rise.sum(), rise.min(), rise.max()
-    share = rise / total if total > 0 else torch.full_like(rise, 1 / len(rise))
-    scaled = (rise - low) / (high - low) if high > low else torch.ones_like(rise)
-    return Importance(rise, share, scaled)
+    _check_rows("scaled_importance", rise)
+    low, high = rise.min(), rise.max()
+    return (rise - low) / (high - low) if high > low else torch.ones_like(rise)
 
 
 @torch.no_grad()
-def feature_importance(model: PlaneAutoencoder, features: Float[Tensor, "batch feature"]) -> Importance:
+def feature_importance(model: PlaneAutoencoder, features: Float[Tensor, "batch feature"]) -> Float[Tensor, " feature"]:
     """Measure how much the squared reconstruction error rises when a feature is set to 0 in the input.
 
     rise_i = mean((model(h without i) - h)^2) - mean((model(h) - h)^2). The code is linear before its tanh, so only the
@@ -153,7 +141,7 @@ def feature_importance(model: PlaneAutoencoder, features: Float[Tensor, "batch f
         rebuilt = model.decoder(without.tanh_()).mul_(2).sigmoid_().mul_(2).sub_(1).relu_()
         change = rebuilt.sub_(h[row]).square_().sum(1) - error[row]
         rise += torch.zeros_like(h[0]).index_add_(0, feature, change).cpu()
-    return normalise_importance((rise / features.numel()).float().to(features.device))
+    return (rise / features.numel()).float().to(features.device)
 
 
 @torch.no_grad()
@@ -229,7 +217,7 @@ def train_plane(
 
     @torch.no_grad()
     def measure(epoch: int) -> dict[str, float]:
-        rise.append(feature_importance(model, features).rise.tolist())
+        rise.append(feature_importance(model, features).tolist())
         direction.append(feature_directions(model, features).tolist())
         return {"mse": loss(features).item()}
 
@@ -322,7 +310,7 @@ def train_toy(
     generator = torch.Generator(model.w.device).manual_seed(seed)
     importance = importance.to(model.w.device)
     report = training.progress(config.steps, "toy")
-    losses = []
+    first, total = int(0.9 * config.steps), torch.zeros_like(model.b[:, 0])
     for step in range(1, config.steps + 1):
         x = source(config.batch_size, generator)
         if (len(x), x.shape[2]) != model.b.shape:
@@ -331,9 +319,10 @@ def train_toy(
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
-        losses.append(loss.detach())
+        # Summed in place: a small tensor kept from each step would pin the memory between them, gigabytes in the end.
+        total += loss.detach() * (step > first)
         report(step)
-    return {"loss": torch.stack(losses[int(0.9 * config.steps) :]).mean(0).tolist()}
+    return {"loss": (total / (config.steps - first)).tolist()}
 
 
 def interference(w: Float[Tensor, "*instance hidden feature"], unit: bool = True) -> Float[Tensor, "*instance feature"]:

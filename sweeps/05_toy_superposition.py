@@ -24,7 +24,7 @@ def run(images: data.Images, seed: int, device: str = "cpu") -> dict[str, float]
     sp.train_feature_net(net, images, sp.FeatureConfig(epochs=3), seed)
     history = sp.train_plane(plane, images, sp.PlaneConfig(), seed, net)
     net, plane = net.cpu(), plane.cpu()
-    importance = sp.normalise_importance(torch.tensor(history["rise"][-1])).scaled
+    importance = sp.scaled_importance(torch.tensor(history["rise"][-1]))
     encoder, bias = plane.encoder.weight.detach().T, plane.decoder.bias.detach()
     generator = torch.Generator().manual_seed(seed)
     random = [torch.randn(len(importance), 2, generator=generator) for _ in range(20)]

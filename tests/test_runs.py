@@ -167,6 +167,13 @@ def test_comments_docstrings_and_what_is_not_reached_do_not_count(tmp_path, monk
 # ---- Training and keeping
 
 
+def test_a_lambda_counts_by_itself_and_not_by_the_line_that_it_stands_in():
+    codes = [runs.code(each) for each in (lambda x: x + 1, lambda x: x + 2, lambda x: squared(x, runs))]
+    assert len(set(codes)) == 3 and runs.code(lambda x: x + 1) == codes[0]
+    with pytest.raises(TypeError, match="no content to tell it by"):
+        runs.identity(object())
+
+
 def test_models_are_trained_in_place_and_come_back_bit_for_bit(root):
     model = linear(0)
     untrained = model.weight.detach().clone()
