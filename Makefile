@@ -49,7 +49,7 @@ train-%: $(ENV) ## train checkpoints/% anew: train-tinystories (an hour on 2 cor
 	@$(BIN)/python -m checkpoints.$*.train $(OPTIONS)
 
 bench: $(ENV) ## our trainings against their own matrix products and the plain way, as ratios
-	@status=0; for file in bench/bench_*.py; do PYTHONPATH=. $(BIN)/python $$file || status=1; done; exit $$status
+	@status=0; for file in bench/bench_*.py; do PYTHONPATH=. PAPER_PROGRESS=/dev/null $(BIN)/python $$file || status=1; done; exit $$status
 
 address: ## put the repository's public address in place of OWNER/REPO everywhere (TO=me/repository)
 	@test -n "$(TO)" || { echo "address: say where to, as in make address TO=me/repository"; exit 2; }

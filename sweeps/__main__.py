@@ -22,7 +22,7 @@ from types import ModuleType
 from paper_utils import data, results, runs, training
 from paper_utils.files import ROOT, read_json, replacing
 
-MAKES_OWN = ("PYTHON", "TORCH", "URL")  # variables of make's command line that say nothing about sweeps
+MAKES_OWN = ("PYTHON", "TORCH", "PAPER_DATA")  # variables of make's command line that say nothing about sweeps
 
 
 def sweeps(pattern: str = "") -> list[ModuleType]:
