@@ -9,7 +9,7 @@ from pathlib import Path
 from paper_utils.files import ROOT
 from reproduce import claims, record, report, run
 
-MAKES_OWN = ("PYTHON", "N", "PAPER_DATA", "SCHEDULER", "TORCH")  # variables of make's command line that no notebook takes
+MAKES_OWN = ("PYTHON", "N", "PAPER_DATA", "SCHEDULER", "TORCH")  # of make, no notebook takes them
 
 
 def main(words: Sequence[str]) -> int:
