@@ -25,7 +25,7 @@ why: $(ENV) ## what `make figures` and `make sweeps` would run, and because of w
 sweeps: $(ENV) ## train what is missing of sweeps/ and write figures/sweeps/ (NB=03 picks, SCHEDULER=tcp://host:port for a Dask cluster)
 	@$(BIN)/python -m sweeps $(GIVEN)
 
-seeds: $(ENV) ## the same over seeds 0 to N-1, into build/variants/sweeps/ (N=8)
+seeds: $(ENV) ## the same over N seeds, into build/variants/sweeps/ (N=8)
 	@$(BIN)/python -m sweeps $(if $(N),,N=8) $(GIVEN)
 
 verify: $(ENV) ## judge claims.yml by the records, hold figures/ against them, write CLAIMS.md, figures/README.md and README's table; no run

@@ -279,7 +279,7 @@ results.save_figure(fig, "truncation", alt=alt)
 
 # %% [markdown]
 # **Figure `truncation`.** Test accuracy when every digit keeps only its $k$ eigenvectors of largest $|\lambda|$ in layer 2 ($k$ on a logarithmic axis).
-# The curve meets the dashed line from about ten eigenvectors on. Mind the axis: even one for each digit is right on more than 95 % of the images.
+# The curve meets the dashed line from about twenty eigenvectors on. Mind the axis: even one for each digit is right on more than 95 % of the images.
 #
 # ### With and without noise
 #
@@ -426,7 +426,7 @@ results.save_figure(fig, "mask", alt=alt)
 #
 # ## Over training runs
 #
-# The numbers above belong to one model, or to three. `sweeps/01_mnist_bilinear.py` trains five more, from other seeds, on the schedule of 12 epochs, and measures each.
+# The numbers above belong to one model, or to three. `sweeps/01_mnist_bilinear.py` trains five more, from seeds that this notebook does not use, on the schedule of 12 epochs, and measures each.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 labels = {
@@ -437,12 +437,12 @@ labels = {
     "random_accuracy_6": "accuracy under\nrandom masks of norm 6",
 }
 fig = plotting.runs_strip(results.read_sweep("01_mnist_bilinear"), labels)
-alt = "Five panels with a dot for each training run, and their mean with one standard deviation: four accuracies vary little, that under masks from the weights more."
+alt = "Five panels with a dot for each training run, and their mean with one standard deviation: each panel has an axis of its own; the accuracy under masks from the weights spreads most."
 results.save_figure(fig, "training_runs", alt=alt)
 
 # %% [markdown]
 # **Figure `training_runs`.** Test accuracy of five training runs: of the whole model, with one and with ten eigenvectors per digit in layer 2, and under ten masks of norm 6 (mean over the masks).
-# Every dot is a run; beside them their mean and one standard deviation.
+# Every dot is a run; beside them their mean and one standard deviation. Each panel has an axis of its own.
 #
 # ## What we found
 
@@ -471,8 +471,8 @@ results.findings([(what, key, "not stated") for what, key in rows.items()])
 # - Ten eigenvectors per digit, of three hundred, keep the accuracy; a single one still recognises most digits.
 # - The noise of the paper keeps the strongest pixel vectors away from the edge of the image. The follow-up paper puts it differently: we do not find that without noise the pixel vectors
 #   are more concentrated on single pixels. What differs is where their weight lies.
-# - The strongest pixel vectors of some digits come back from other seeds, those of others do not: the mean $|\cos|$ is far above that between different digits, and its spread is wide.
-# - A mask made from the weights alone ruins the accuracy at a norm at which a random mask does nothing.
+# - The strongest pixel vectors of two training runs are alike: their mean $|\cos|$ is three times that between different digits. Its spread is wide, from 0.3 to 0.9, and for one digit it depends on which two runs are compared.
+# - A mask made from the weights alone ruins the accuracy at a norm at which a random mask takes less than one point in a hundred.
 # - Hidden-space eigenvectors are nearly, not exactly, orthogonal in pixels; decomposing in pixel space changes them little where the eigenvalue stands alone, and mixes those whose eigenvalues are close.
 #
 # ## Where the original notebook differs

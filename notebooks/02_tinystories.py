@@ -21,7 +21,7 @@
 # After Pearce, Dooms and Rigg (2024), [arXiv 2406.03947](https://arxiv.org/abs/2406.03947), whose notebook is "the original notebook" below.
 #
 # **Among the five.** [01](01_mnist_bilinear.ipynb) reads the same eigendecomposition off a classifier of images, where an eigenvector is a picture; here it is a list of words.
-# [04](04_dihedral_fourier.ipynb) reads a network whose task has an exact theory, so that the reading can be checked against it. [05](05_toy_superposition.ipynb) and [03](03_mnist_sae.ipynb) ask whether features are directions at all.
+# [04](04_dihedral_fourier.ipynb) reads a network whose task has an exact theory, so that the reading can be checked against it. [05](05_toy_superposition.ipynb) asks when a network packs more features than it has dimensions; [03](03_mnist_sae.ipynb) takes such features apart.
 
 # %%
 # On Colab only: get the repository, and what Colab lacks. Nothing happens elsewhere.
@@ -143,7 +143,7 @@ results.record(
 # %% [markdown]
 # ### How good is the model?
 #
-# The mean cross entropy over the validation stories. A loss per token depends on how long the tokens are, hence the second number: bits per character, which compares with tokenizers that drop the same characters (this one drops case and accents). And a few stories from the model, to judge by eye.
+# The mean cross entropy over the validation stories. A loss per token depends on how long the tokens are, hence the second number: bits per character, which can be compared between tokenizers that drop the same characters (this one drops case and accents). And a few stories from the model, to judge by eye.
 
 # %%
 encoded = model.encode(stories.texts)
@@ -474,7 +474,7 @@ results.findings(rows)
 # - **In words** this eigenvector (index 0) is about swimming: head 2 ends in *swim, fish, water, pond, swimming, beach, splash, sea, duck* (`word_table_strongest`). There the 31 words of the list score 3.8 standard deviations on average, more than on the best of eight random directions in any of 2,000 sets.
 #   The eating words do the same on the directions of *eat* (3.7). In the published run it is eigenvector −1 and head 0 whose column ends in *swim, swimming, water, pool, sea*; here the words of eigenvector −1 are commas, articles and pronouns, in every head.
 # - **What it does.** It is a veto. Its projection lies far from 0 at most positions, on the side opposite to the swimming words, and its negative eigenvalue lowers the logit of *swim*: by 3.3 on average, by 3.0 before one of the other verbs. Words of water in the context pull the projection towards 0 and lift the veto: right before *swim* the eigenvector takes 1.2 (51 positions).
-#   So its top inputs do not sit inside swimming scenes, as those of the published run do: they are *count the*, *bow the*, *in the vest*. The third most positive one, −3, comes nearest
+#   So its top inputs do not sit inside swimming scenes, as those of the published run do: they are articles and small words, as in *count to*, *pull the* and *in the park*. The third most positive one, −3, comes nearest
 #   (p = 0.0002 by itself, head 2 again): six of its eight top inputs stand among shrimp, fish, lake and sea, at the words *all the* and *how to* (`top_inputs_minus_3`).
 # - **Few suffice.** Two eigenvectors of 256 correlate at 0.81 with the MLP's contribution in this direction over 367,127 positions, sixteen at 0.93; and that contribution is nearly the whole logit difference (0.995): attention and the direct path by themselves add little to it.
 # - **All tokens.** For most single tokens (four in five of the frequent ones) the strongest positive eigenvalue is the larger.

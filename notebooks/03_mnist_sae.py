@@ -503,7 +503,7 @@ results.save_figure(fig, "comparison", alt=alt)
 #
 # ## Over training runs
 #
-# `sweeps/03_mnist_sae.py` repeats classifier and published autoencoder from five seeds, by the recipe of the further runs above, and measures each after 31 epochs.
+# `sweeps/03_mnist_sae.py` repeats classifier and published autoencoder from five seeds that this notebook does not use, by the recipe of the further runs above, and measures each after 31 epochs.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 panels = {
@@ -512,7 +512,7 @@ panels = {
     "l0": "features per image\n(L0), epoch 31",
     "live": "live features of 1,024,\nepoch 31",
 }
-alt = "Four measures, one dot for each training run beside mean and standard deviation: accuracy and L0 vary little, reconstruction and live features more."
+alt = "Four measures, each on an axis of its own, one dot for each training run beside mean and standard deviation."
 results.save_figure(plotting.runs_strip(results.read_sweep("03_mnist_sae"), panels), "training_runs", alt=alt)
 
 # %% [markdown]

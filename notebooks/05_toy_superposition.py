@@ -650,9 +650,9 @@ results.save_figure(fig, "mnist_among_synthetic", alt=alt)
 # %% [markdown]
 # ## Over training runs
 #
-# `make sweeps` repeats the two models of the original notebook from other seeds (classifier 3 of 10 epochs, autoencoder
-# in full, each in its own order of batches), and trains 20 toy models of five features of equal importance in a plane
-# at each of three sparsities.
+# `make sweeps` repeats the two models of the original notebook from seeds that this notebook does not use (classifier 3 of 10 epochs, autoencoder
+# in full, each in its own order of batches), and trains for each seed 20 toy models of five features of equal importance in a
+# plane at each of three sparsities.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 labels = {
@@ -669,10 +669,10 @@ alt = "Seven measures of the autoencoder and of the toy models, one dot for each
 results.save_figure(plotting.runs_strip(sweep, labels), "training_runs", alt=alt)
 
 # %% [markdown]
-# **Figure `training_runs`.** Each dot is one training run, the bar their mean with one standard deviation. Upper row:
+# **Figure `training_runs`.** Each dot is one seed, the bar their mean with one standard deviation. Upper row:
 # the autoencoder on MNIST features. How much of the importance gathers near two rays differs most from run to run. On
 # average the columns gather no more than random angles do, and in each run the bias grows with the importance. Lower
-# row: how often the toy models form each figure.
+# row: the share of a seed's 20 toy models that form each figure.
 
 # %% [markdown]
 # ## What we found
@@ -713,13 +713,13 @@ results.findings(
 #   importance is positive in every training run (figure `training_runs`).
 # - **The directions share an offset.** $\tanh(b_{enc})$ is in each of them; the importance-weighted mean direction
 #   has a cosine above 0.9 with it. Without it the columns hold no more of the importance near the best two rays than
-#   random angles do: about 0.4 of it in either case, over six seeds. So the features gather only as much as the offset
-#   outweighs the columns, in some of the six seeds to 0.8 or more near two rays (two, three and four of them on three
-#   processors: several lie near 0.8, and rounding decides).
+#   random angles do: about 0.4 of it in either case, over six seeds. Directions gather where the offset
+#   is longer than the columns: in some of the six seeds two rays hold 0.8 or more. How many seeds these are depends on
+#   the processor (two, three and four on three of them), because several lie near 0.8.
 # - **The order of events is not the original's.** "In the middle random, then gradually into 2 dim": here, in seed 0,
 #   all importance starts within two rays and 0.5 to 0.6 of it is left there after epoch 20.
 # - **The features are not dense.** "Sparsity = 0" is not set by anything: a feature is 0 on 44 % of the images on
-#   average, between 10 % and always (one feature never fires).
+#   average, between 11 % and always (one feature never fires).
 # - **"Cos sim: around 0" is about lengths.** The quantity is a sum of squared inner products, and the encoder's
 #   columns are short; the mean squared cosine between them is about 1/2, which is what random directions in a
 #   plane give. For the decoder, whose values the original computes and does not draw, the mean is above 10.
@@ -737,8 +737,8 @@ results.findings(
 #
 # The MNIST features have 1.1 features per dimension, as they have when shuffled, where synthetic ones of the sparsity
 # measured have 1.2: by that number they resemble synthetic features of sparsity 0.38. But no single feature is longer
-# than 0.5 in any of the five models. What the plane holds of them is not two features, but what many features
-# have in common: it explains 37 % of the variance, and 4.7 % once each feature is shuffled by itself. That is what
+# than 0.5 in any of the five models. The plane holds what many features have in common, not single
+# features: it explains 37 % of the variance, and 4.7 % once each feature is shuffled by itself. That is what
 # principal components do with dense, correlated data. Superposition in the sense of Elhage and others, single
 # features that share directions because they rarely meet, needs sparser features than these.
 #

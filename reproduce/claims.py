@@ -88,6 +88,7 @@ class Claims(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     line: int
+    covers: list[str] = []  # "notebook/figure": what stands for a notebook on the contact sheet
     originals: list[Original]
     findings: list[Finding]
 

@@ -201,14 +201,14 @@ def _cited(claim: Claim, numbers: Mapping[str, object]) -> str:
 
 
 def contact_sheet(paper: Sequence[Section], root: Path) -> bytes:
-    """The figure of each notebook's first headline, two in a row, as PNG."""
-    heads = {c.notebook: c.figure for part in paper for c in reversed(part.claims) if getattr(c, "headline", False)}
-    shown = [part for part in paper if part.name in heads]
+    """The figure of each notebook that claims.yml names as its cover, two in a row, as PNG."""
+    covers = dict(cover.split("/") for cover in load(root / "claims.yml").covers)
+    shown = [part for part in paper if part.name in covers]
     sheet = Image.new("RGB", (2 * WIDTH, max(1, (len(shown) + 1) // 2) * HEIGHT), "white")
     for i, section in enumerate(shown):
         x, y = i % 2 * WIDTH + 8, i // 2 * HEIGHT + 8
         ImageDraw.Draw(sheet).text((x, y), textwrap.fill(section.title, 62), "#1d1d1f", ImageFont.load_default(15))
-        with Image.open(root / "figures" / section.name / f"{heads[section.name]}.png") as image:
+        with Image.open(root / "figures" / section.name / f"{covers[section.name]}.png") as image:
             sheet.paste(ImageOps.contain(image.convert("RGB"), (WIDTH - 16, HEIGHT - TITLE - 8)), (x, y + TITLE))
     sheet.save(buffer := io.BytesIO(), format="png", optimize=True)
     return buffer.getvalue()

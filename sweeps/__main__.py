@@ -3,7 +3,7 @@
 Each file beside this one is named after the notebook that reads it. Its docstring says what is repeated and why; it
 has GRID (names -> values), LOAD (the data set's loader, or None) and run, which is called with the data and one point
 of the grid and returns its measures. Missing points are trained (`runs.measured`) and all rows are written to
-figures/sweeps/<name>.csv, with their provenance beside them. With N the points are repeated over seeds 0 to N-1, with
+figures/sweeps/<name>.csv, with their provenance beside them. With N the points are repeated over N seeds, with
 DEVICE they are trained there; such rows go to build/variants/, those of stand-in data to build/stand-in/.
 """
 
@@ -49,7 +49,7 @@ def provenance(sweep: ModuleType, images: data.Images | None, grid: Mapping[str,
 def write(sweep: ModuleType, n_seeds: int | None = None, device: str = "") -> Path:
     """Train what is missing of a sweep and write its rows; the file that they went to."""
     name = sweep.__name__.rpartition(".")[2]
-    grid = {**sweep.GRID, **({"seed": range(n_seeds)} if n_seeds else {})}
+    grid = {**sweep.GRID, **({"seed": range(first := sweep.GRID["seed"][0], first + n_seeds)} if n_seeds else {})}
     images = sweep.LOAD() if sweep.LOAD else None
     where = {"device": device} if device else {}
     measured = runs.measured(sweep.run, [point | where for point in points(grid)], images)

@@ -17,6 +17,7 @@ from reproduce.claims import load, read_records
 
 WRITTEN = ("README.md", "CLAIMS.md", "figures/README.md", "figures/contact_sheet.png")
 STATED = """
+covers: [01_try/curve, 02_other/dot]
 originals:
 - {id: odd, notebook: 01_try, statement: It is odd., verdict: not testable, because: No | one.}
 - {id: three, notebook: 01_try, statement: It is 3., value: 3, measured: a, within: [2, 4], verdict: reproduced}
@@ -152,7 +153,7 @@ def test_verify_prints_each_judgement(root, monkeypatch, capsys):
     bad = [line.split()[-1] for line in said.splitlines() if line.startswith(("MISSED", "NOT "))]
     assert bad == ["missed", "three"]
     lines = STATED.splitlines(keepends=True)
-    (root / "claims.yml").write_text("".join(lines[:3] + lines[4:8]))
+    (root / "claims.yml").write_text("".join(lines[:4] + lines[5:9]))
     assert verify(root, monkeypatch, capsys)[0] == 0
     status, said = verify(root, monkeypatch, capsys, ("figures/01_try/curve.png was altered after its run",))
     assert status == 1 and "curve.png was altered" in said
