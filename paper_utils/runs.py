@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from paper_utils import training
 from paper_utils.files import ROOT, digest
 
+Row = Mapping[str, float | str]  # the measures of one model
 USED: dict[str, str] = {}  # files of build/weights/ that this process asked for: "trained" by it, or "kept" before
 PATIENCE = 5  # seconds for a scheduler, and then for its first worker, to answer
 
@@ -72,17 +73,18 @@ def cached(
 
 
 def measured(
-    run: Callable[..., Mapping[str, float]], points: Iterable[Mapping[str, object]], data: object = None
-) -> list[tuple[dict[str, float], dict[str, str]]]:
+    run: Callable[..., Row | list[Row]], points: Iterable[Mapping[str, object]], data: object = None
+) -> list[tuple[Row | list[Row], dict[str, str]]]:
     """Call run(data, **point), or run(**point) where there is no data, for each point that was not measured before.
 
     Args and errors as for `cached`.
 
     Returns:
-        Of each point the measures, finite numbers, and the machine that took them (versions, processor).
+        Of each point what run returned, a row or a list of rows (one for each model of a batch, say), and the machine
+        that measured it (versions, processor).
 
     Raises:
-        ValueError: a measure that is no finite number; names it.
+        ValueError: a measure that is neither a finite number nor a text; shows it.
     """
     found = _results([_Call(run, point=dict(point)) for point in points], data)
     return [(json.loads(said["result"]), json.loads(said["machine"])) for _, said in found]
@@ -113,8 +115,9 @@ class _Call:
         # Two calls in one process (a Dask worker with several threads) would draw from one global generator.
         with _ALONE, training.threads(1):
             result = self.function(*given, *self.rest, **self.point)
-        if self.model is None and not all(isinstance(v, (int, float)) and math.isfinite(v) for v in result.values()):
-            raise ValueError(f"{self}: a measure must be a finite number, got {result}")
+        for row in () if self.model is not None else result if isinstance(result, list) else [result]:
+            if not all(isinstance(v, str) or (isinstance(v, (int, float)) and math.isfinite(v)) for v in row.values()):
+                raise ValueError(f"{self}: a measure must be a finite number or a text, got {row}")
         machine = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
         machine |= {"cpu_capability": torch.backends.cpu.get_cpu_capability(), "system": platform.system()}
         state = {} if self.model is None else {k: v.detach().cpu() for k, v in self.model.state_dict().items()}

@@ -165,8 +165,9 @@ def gallery(paper: Sequence[Section], root: Path) -> str:
             f"{record['commit'][:7]}{' with changes' if record['dirty'] else ''}; {minutes([record])} minutes; "
             f"{record['peak_mb'] / 1000:.1f} GB.  \n{versions}; inputs: [record.json]({name}/record.json).",
         ]
-        if (root / "figures" / "sweeps" / f"{name}.csv").exists():
-            parts.append(f"Repeated trainings: [every run](sweeps/{name}.csv), [provenance](sweeps/{name}.json).")
+        if tables := sorted((root / "figures" / "sweeps").glob(f"{name}*.csv")):
+            told = (f"[{t.stem}](sweeps/{t.name}) ([provenance](sweeps/{t.stem}.json))" for t in tables)
+            parts.append(f"Repeated trainings, every run: {', '.join(told)}.")
         if record["pages"]:
             pages = ", ".join(f"`build/interactive/{name}/{page}.html`" for page in record["pages"])
             parts.append(f"Interactive, once `make figures` has run: {pages}.")

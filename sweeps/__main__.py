@@ -1,10 +1,11 @@
 """Trainings too many for one notebook: `python -m sweeps [why] [NB=03] [N=8] [DEVICE=cuda] [SCHEDULER=tcp://host:port]`.
 
-Each file beside this one is named after the notebook that reads it. Its docstring says what is repeated and why; it
-has GRID (names -> values), LOAD (the data set's loader, or None) and run, which is called with the data and one point
-of the grid and returns its measures. Missing points are trained (`runs.measured`) and all rows are written to
-figures/sweeps/<name>.csv, with their provenance beside them. With N the points are repeated over N seeds, with
-DEVICE they are trained there; such rows go to build/variants/, those of stand-in data to build/stand-in/.
+Each file beside this one is named after the notebook that reads it, with a word added where a notebook has several
+(03_mnist_sae_deaths). Its docstring says what is repeated and why; it has GRID (names -> values), LOAD (the data set's
+loader, or None) and run, which is called with the data and one point of the grid and returns a row of measures, or a
+list of rows where it trains several models at once. Missing points are trained (`runs.measured`) and all rows are
+written to figures/sweeps/<name>.csv, with their provenance beside them. With N the points are repeated over N seeds,
+with DEVICE they are trained there; such rows go to build/variants/, those of stand-in data to build/stand-in/.
 """
 
 import csv
@@ -53,13 +54,15 @@ def write(sweep: ModuleType, n_seeds: int | None = None, device: str = "") -> Pa
     images = sweep.LOAD() if sweep.LOAD else None
     where = {"device": device} if device else {}
     measured = runs.measured(sweep.run, [point | where for point in points(grid)], images)
-    rows = [point | measures for point, (measures, _) in zip(points(grid), measured, strict=True)]
+    rows = []
+    for point, (found, _) in zip(points(grid), measured, strict=True):
+        rows += [point | row for row in (found if isinstance(found, list) else [found])]
     machines = [machine for _, machine in measured]
     # A cluster's machines may differ in what does not stop a run: each version found is named.
     versions = {key: sorted({m[key] for m in machines}) for key in machines[0]}
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     about = {"why": " ".join(sweep.__doc__.split()), **provenance(sweep, images, grid)}
-    about |= where | {"runs": len(rows), "threads": 1, "versions": versions, "commit": commit}
+    about |= where | {"runs": len(measured), "threads": 1, "versions": versions, "commit": commit}
     stand_in = about["source"] in results.STAND_INS
     place = ROOT / ("build/stand-in" if stand_in else "build/variants" if n_seeds or device else "figures") / "sweeps"
     table = io.StringIO()
