@@ -20,7 +20,7 @@ quick: $(ENV) ## the same with short trainings, under build/quick/
 
 why: $(ENV) ## what `make figures` and `make sweeps` would run, and because of what
 	@$(BIN)/python -m reproduce why $(GIVEN)
-	@$(BIN)/python -m sweeps why $(GIVEN)
+	@$(BIN)/python -m sweeps why $(filter "NB=%,$(GIVEN))
 
 sweeps: $(ENV) ## train what is missing of sweeps/ and write figures/sweeps/ (NB=03 picks, SCHEDULER=tcp://host:port for a Dask cluster)
 	@$(BIN)/python -m sweeps $(GIVEN)
@@ -53,8 +53,7 @@ bench: $(ENV) ## our trainings against their own matrix products and the plain w
 
 address: ## put the repository's public address in place of OWNER/REPO everywhere (TO=me/repository)
 	@test -n "$(TO)" || { echo "address: say where to, as in make address TO=me/repository"; exit 2; }
-	@git grep -lF OWNER/REPO -- ':!Makefile' ':!tests' | xargs sed -i.before 's|OWNER/REPO|$(TO)|g'
-	@git ls-files -o '*.before' | xargs rm -f
+	@git grep -lF OWNER/REPO -- ':!Makefile' ':!tests' | while read file; do sed -i.before 's|OWNER/REPO|$(TO)|g' "$$file" && rm "$$file.before"; done
 
 clean: ## remove what runs leave behind; .venv, data/ and figures/ stay
 	rm -rf build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -79,8 +79,10 @@ class BilinearMLP(nn.Module):
     def hidden(self, x: Float[Tensor, "batch input"]) -> list[Float[Tensor, "batch hidden"]]:
         """The activations h_0, ..., h_n; with noise in training mode only."""
         c = self.config
-        if self.training:
-            x = _input_noise(x, c)
+        if self.training and c.input_noise:
+            x = torch.add(x, torch.randn_like(x), alpha=c.input_noise)
+        if self.training and c.flip_noise:
+            x = torch.where(torch.rand_like(x) < c.flip_noise, 1 - x, x)
         activations = [F.linear(x, self.w_e)]
         for w_l, w_r in zip(self.w_l, self.w_r, strict=True):
             h = F.linear(activations[-1], w_l) * F.linear(activations[-1], w_r)
@@ -100,14 +102,6 @@ class BilinearMLP(nn.Module):
         hits = sum((self(a).argmax(-1) == b).sum().item() for a, b in zip(x.split(5000), y.split(5000), strict=True))
         self.train(was_training)
         return hits / len(y)
-
-
-def _input_noise(x: Tensor, config: BilinearConfig) -> Tensor:
-    if config.input_noise:
-        x = torch.add(x, torch.randn_like(x), alpha=config.input_noise)
-    if config.flip_noise:
-        x = torch.where(torch.rand_like(x) < config.flip_noise, 1 - x, x)
-    return x
 
 
 def learning_rate(epoch: int, recipe: BilinearRecipe) -> float:
@@ -215,10 +209,8 @@ def weight_mask(model: BilinearMLP, target: int) -> Float[Tensor, " input"]:
     sign is the one that adds ink: pixels are never below 0, and a projection grows when mask and image agree in sign.
     """
     if len(model.w_l) != 2 or not 0 <= target < len(model.w_u):
-        raise ValueError(
-            f"weight_mask: needs a model of 2 layers (this has {len(model.w_l)}) and a class in "
-            f"0..{len(model.w_u) - 1}, got {target}"
-        )
+        needed = f"a model of 2 layers (this has {len(model.w_l)}) and a class in 0..{len(model.w_u) - 1}"
+        raise ValueError(f"weight_mask: needs {needed}, got {target}")
     with torch.no_grad():
         _, vectors = eigendecompose(interaction_tensor(model.w_u[target, None], model.w_l[1], model.w_r[1]))
         direction = rearrange(vectors[0, :, -1], "hidden -> 1 hidden")

@@ -32,11 +32,7 @@ def too_old(needed: Sequence[str], present: Mapping[str, str]) -> list[str]:
 
 
 def install(root: Path = ROOT) -> None:
-    """Add the dependencies of `root`/pyproject.toml that are missing, at versions that fit what is there.
-
-    Raises:
-        RuntimeError: no such versions exist, or they cannot be fetched; pip's own words stand above it.
-    """
+    """Add the missing dependencies of `root`/pyproject.toml; RuntimeError where no version fits what is there."""
     needed = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     pip = [sys.executable, "-m", "pip"]
     listed = subprocess.run([*pip, "list", "--format=freeze"], check=True, text=True, capture_output=True).stdout

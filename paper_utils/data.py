@@ -7,7 +7,6 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -92,11 +91,8 @@ def torchvision() -> ModuleType:
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
-        for schema in (
-            "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-            "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-        ):
-            torch.library.define(f"torchvision::{schema.split('(')[0]}", schema[schema.index("(") :])
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import torchvision
     return torchvision
 
@@ -107,13 +103,8 @@ def load_mnist() -> Images:
     60,000 training and 10,000 test images (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/). The
     stand-in is scikit-learn's UCI digits, 1,437 and 360 images brought from 8 x 8 to 28 x 28.
 
-    Raises:
-        DataCorrupt: a file is there but is not the published one; names the file and the cure.
-        PermissionError: the data must be downloaded and the folder cannot be written.
-
-    Example:
-        >>> load_mnist().train_x.shape
-        torch.Size([60000, 784])
+    Raises: DataCorrupt, which names file and cure, where a file is there but is not the published one; PermissionError
+        where the data must be downloaded and the folder cannot be written.
     """
     raw = data_folder() / "MNIST" / "raw"
     try:
@@ -126,29 +117,21 @@ def load_mnist() -> Images:
 
 
 def _read_mnist(raw: Path) -> Images:
-    for name in MNIST_MD5:
-        if not (raw / name).exists():
-            raise DataCorrupt(f"{raw / name} is missing though its siblings are there. {_cure(raw)}")
-    train, test = ((raw / f"{s}-images-idx3-ubyte", raw / f"{s}-labels-idx1-ubyte") for s in ("train", "t10k"))
+    cure = f"Move the files of {raw} away to have them downloaded anew, or set PAPER_DATA to another data folder."
     for name, expected in MNIST_MD5.items():
-        found = digest(raw / name, "md5")
-        if found != expected:
-            raise DataCorrupt(f"{raw / name}: expected md5 {expected}, found {found}. {_cure(raw)}")
-    idx = torchvision().datasets.mnist
-    tensors = []
-    for images, labels in (train, test):
-        tensors.append(idx.read_image_file(str(images)).reshape(-1, 784).float() / 255)
-        tensors.append(idx.read_label_file(str(labels)))
-    files = {f"MNIST/raw/{name}": md5 for name, md5 in MNIST_MD5.items()}
-    return Images(*tensors, source="mnist", files=files)
-
-
-def _cure(raw: Path) -> str:
-    return f"Move the files of {raw} away to have them downloaded anew, or set PAPER_DATA to another data folder."
+        if not (raw / name).exists():
+            raise DataCorrupt(f"{raw / name} is missing though its siblings are there. {cure}")
+        if (found := digest(raw / name, "md5")) != expected:
+            raise DataCorrupt(f"{raw / name}: expected md5 {expected}, found {found}. {cure}")
+    idx, tensors = torchvision().datasets.mnist, []
+    for part in ("train", "t10k"):
+        tensors.append(idx.read_image_file(str(raw / f"{part}-images-idx3-ubyte")).reshape(-1, 784).float() / 255)
+        tensors.append(idx.read_label_file(str(raw / f"{part}-labels-idx1-ubyte")))
+    return Images(*tensors, source="mnist", files={f"MNIST/raw/{name}": md5 for name, md5 in MNIST_MD5.items()})
 
 
 def _download_mnist(raw: Path) -> None:
-    """Fetch the four files with torchvision into a folder beside `raw`, then move the whole folder in place."""
+    """Fetch the four files with torchvision into a folder beside `raw`, then move them into it."""
     mnist = torchvision().datasets.MNIST
     probe = "t10k-labels-idx1-ubyte.gz"
     mirrors = [url.removesuffix(probe) for url in hub.answering([mirror + probe for mirror in mnist.mirrors])]
@@ -158,33 +141,22 @@ def _download_mnist(raw: Path) -> None:
         raw.parent.mkdir(parents=True, exist_ok=True)
         beside = tempfile.mkdtemp(prefix=".download-", dir=raw.parent)
     except OSError as error:
-        raise PermissionError(
-            f"cannot write MNIST to {raw.parent} ({error.strerror}): make it writable, or set PAPER_DATA to a "
-            "folder that is"
-        ) from error
+        cure = "make it writable, or set PAPER_DATA to a folder that is"
+        raise PermissionError(f"cannot write MNIST to {raw.parent} ({error.strerror}): {cure}") from error
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(15.0)  # for a transfer that stalls: torchvision sets no limit of its own
     try:
         # A subclass keeps torchvision's own list untouched and puts the mirrors that answer first.
-        with _stall_timeout(15.0):
-            fetch = type("MNIST", (mnist,), {"mirrors": mirrors, "resources": mnist.resources})
-            fetch(beside, train=True, download=True)
+        fetch = type("MNIST", (mnist,), {"mirrors": mirrors, "resources": mnist.resources})
+        fetch(beside, train=True, download=True)
         raw.mkdir(exist_ok=True)
         for name in MNIST_MD5:
             os.replace(Path(beside) / "MNIST" / "raw" / name, raw / name)
     except (RuntimeError, OSError, EOFError, gzip.BadGzipFile) as error:
         raise DataUnavailable(f"the download of MNIST broke off ({str(error).splitlines()[0]})") from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-@contextmanager
-def _stall_timeout(seconds: float) -> Iterator[None]:
-    """A transfer that stalls this long fails; torchvision sets no limit of its own."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
         socket.setdefaulttimeout(before)
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _uci_digits() -> Images:
@@ -204,25 +176,14 @@ def _uci_digits() -> Images:
 def load_stories(split: str, limit: int | None = None) -> Stories:
     """Load TinyStories: <split>.txt in the data folder's tinystories/, else the hub's file, downloaded there.
 
-    In a file, a line `<|endoftext|>` ends each story.
-
-    Args:
-        split: "train" or "validation".
-        limit: at most so many stories, from the beginning.
-
-    Raises:
-        ValueError: another split, or a limit below 1.
-        DataUnavailable: no file, and the hub does not answer within seconds.
-        DataCorrupt: a file that was cut, is no text or is not what the hub publishes; names it and its hash.
-
-    Example:
-        >>> load_stories("validation", limit=8).texts[0][:10]
-        'Spot. Spot'
+    `split` is "train" or "validation"; at most `limit` stories are read. In a file, a line `<|endoftext|>` ends each.
+    Raises: ValueError for another split or a limit below 1; DataUnavailable where there is no file and the hub does not
+        answer within seconds; DataCorrupt, which names file and hash, for one that was cut, is no text or is not what
+        the hub publishes.
     """
     if split not in STORIES_FILES or (limit is not None and limit < 1):
-        raise ValueError(
-            f"load_stories: split must be one of {sorted(STORIES_FILES)} and limit at least 1, got {split!r}, {limit}"
-        )
+        needed = f"split must be one of {sorted(STORIES_FILES)} and limit at least 1"
+        raise ValueError(f"load_stories: {needed}, got {split!r}, {limit}")
     folder = data_folder() / "tinystories"
     (repository, commit), (hub_name, hub_digest) = STORIES_HUB, STORIES_FILES[split]
     own, published = folder / f"{split}.txt", folder / hub_name
@@ -235,11 +196,8 @@ def load_stories(split: str, limit: int | None = None) -> Stories:
     found = digest(path)
     if path == published and found != hub_digest:
         raise DataCorrupt(f"{path}: expected sha256 {hub_digest}, found {found}. Remove it to have it downloaded anew.")
-    return Stories(
-        _read_stories(path, limit, known=path == published),
-        source="tinystories",
-        files={f"tinystories/{path.name}": found},
-    )
+    texts = _read_stories(path, limit, known=path == published)
+    return Stories(texts, source="tinystories", files={f"tinystories/{path.name}": found})
 
 
 def _read_stories(path: Path, limit: int | None, known: bool) -> list[str]:
@@ -255,9 +213,8 @@ def _read_stories(path: Path, limit: int | None, known: bool) -> list[str]:
                     yield "".join(lines).strip()
                     lines = []
         if "".join(lines).strip() and not known:
-            raise DataCorrupt(
-                f"{path} ends inside a story, sha256 {digest(path)}: it was cut; a line {STORY_END} ends each story"
-            )
+            how = f"it was cut; a line {STORY_END} ends each story"
+            raise DataCorrupt(f"{path} ends inside a story, sha256 {digest(path)}: {how}")
         yield "".join(lines).strip()
 
     try:

@@ -17,12 +17,7 @@ def data_folder() -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; renamed over it at the end, removed if the block raises.
-
-    Example:
-        >>> with replacing(Path("numbers.json")) as beside:
-        ...     beside.write_text("{}")
-    """
+    """A path beside `path` to write to; renamed over it at the end, removed if the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -42,12 +37,7 @@ def digest(path: Path, algorithm: str = "sha256") -> str | None:
 
 
 def read_json(path: Path) -> dict:
-    """The mapping that a JSON file holds.
-
-    Raises:
-        ValueError: no valid JSON, or no mapping; names the file, and the line where it breaks off.
-        FileNotFoundError: no such file.
-    """
+    """The mapping that a JSON file holds; a ValueError names the file, and the line where it breaks off."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

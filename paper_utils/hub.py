@@ -1,6 +1,7 @@
 """What comes over the network: whether a server answers, and files of the Hugging Face hub at a fixed commit."""
 
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -21,6 +22,8 @@ def answering(urls: Sequence[str], seconds: float = 6.0) -> list[str]:
         try:
             with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds):
                 return True
+        except urllib.error.HTTPError:  # it answers, but not with this page: what the client then says is more exact
+            return True
         except (OSError, ValueError):
             return False
 
@@ -59,7 +62,7 @@ def _reaching(repository: str, page: str) -> Iterator[None]:
         raise Unreachable(f"the hub does not answer for {repository}")
     try:
         yield
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the client raises its transport library's own
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise Unreachable(f"the transfer from {repository} broke off ({why})") from error
 

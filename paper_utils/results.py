@@ -29,6 +29,7 @@ from matplotlib.image import AxesImage
 from paper_utils.files import ROOT, digest, replacing
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+ENVIRONMENT = ("torch", "numpy", "matplotlib", "nnsight", "transformer_lens", "safetensors")  # whose versions count
 STAND_INS = ("uci-digits", "sampled-stories")
 # Above this many path points an SVG is larger than its PNG and slow to open.
 SVG_POINTS = 20_000
@@ -61,27 +62,23 @@ _run: Run | None = None
 
 
 def begin(notebook: str, *, mode: str, seeds: Sequence[int], data: object = None, inputs: Sequence[Path] = ()) -> None:
-    """Open the record of this run; called once, after the data is loaded.
+    """Open the record of this run of a notebook, which goes by its file's name; called once, after the data is loaded.
 
-    Args:
-        notebook: its file's name without ending.
-        mode: "full" or "quick".
-        seeds: of every random generator that decides a result.
-        data: what was loaded, with `source` and `files` (`data.Images`, `data.Stories`); None where there is no data.
-        inputs: further files of the repository that decide the result, checkpoints for example.
-
-    Raises:
-        ValueError: another mode, or a notebook's name that is no plain name.
+    `mode` is "full" or "quick"; `data` is what was loaded, with `source` and `files` (`data.Images`, `data.Stories`);
+    `inputs` are further files that decide the result, checkpoints for example. Raises: ValueError for another mode, or
+    a notebook's name that is no plain name.
     """
     global _run
     _check_name(notebook)
     if mode not in ("full", "quick"):
         raise ValueError(f"begin: mode must be 'full' or 'quick', got {mode!r}")
     files = dict(data.files) if data else {}
-    # A file from elsewhere goes by its plain name: no path of a machine stands in a record.
-    files |= {
-        p.relative_to(ROOT).as_posix() if p.is_relative_to(ROOT) else p.name: digest(p) for p in map(Path, inputs)
-    }
+    for path in (Path(each).resolve() for each in inputs):
+        # A file from elsewhere goes by its plain name: no path of a machine stands in a record.
+        name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+        if not (sha := digest(path)):
+            raise FileNotFoundError(f"begin: no input file {path}")
+        files[name] = sha
     # Without a runner, as on Colab, a run leaves its files under build/.
     folder = Path(os.environ.get("PAPER_OUT") or ROOT / "build" / "by-hand" / notebook)
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,15 +88,9 @@ def begin(notebook: str, *, mode: str, seeds: Sequence[int], data: object = None
 def save_figure(fig: Figure, name: str, *, alt: str, show: bool = True) -> None:
     """Write a figure as PNG, and as SVG where it is lines only; show that very picture in the notebook; close it.
 
-    Args:
-        fig: of fixed width; its size in inches is what is saved.
-        name: without ending or folder; the paragraph that the notebook heads **Figure `name`.** is its caption.
-        alt: what a reader who cannot see the figure needs to know.
-        show: False writes without showing, for the members of a large family.
-
-    Raises:
-        ValueError: a name that is no plain name, an empty alt text.
-        RuntimeError: called before `begin`.
+    `name` has no ending or folder; the notebook's paragraph **Figure `name`.** is its caption. `alt` says what a reader
+    who cannot see the figure needs to know. `show=False` only writes, for the members of a large family. Raises:
+    ValueError for a name that is no plain name or an alt text below three words; RuntimeError before `begin`.
     """
     run = _open_run("save_figure")
     _check_name(name)
@@ -131,17 +122,9 @@ def save_figure(fig: Figure, name: str, *, alt: str, show: bool = True) -> None:
 def save_page(fig: plotly.graph_objects.Figure, name: str, *, alt: str) -> None:
     """Write a plotly figure as an interactive page with plotly.js beside it: it opens without a network.
 
-    `make figures` brings it to build/interactive/<notebook>/<name>.html. Left and right arrow keys move its slider,
-    which plotly itself leaves to the mouse.
-
-    Args:
-        fig: of any width; what does not fit a narrow screen can be scrolled to within the page.
-        name: without ending or folder.
-        alt: what the page shows; its heading.
-
-    Raises:
-        ValueError: a name that is no plain name.
-        RuntimeError: called before `begin`.
+    `make figures` brings it to build/interactive/<notebook>/<name>.html; `alt`, what it shows, is its heading. What
+    does not fit a narrow screen can be scrolled to. The arrow keys move its slider, which plotly leaves to the mouse.
+    Raises: ValueError for a name that is no plain name; RuntimeError before `begin`.
     """
     run = _open_run("save_page")
     _check_name(name)
@@ -164,14 +147,9 @@ def save_page(fig: plotly.graph_objects.Figure, name: str, *, alt: str) -> None:
 
 
 def record(**numbers: object) -> None:
-    """Record numbers that the paper states: finite numbers, strings, or lists of them, each under its name.
+    """Record numbers that the paper states: record(accuracy=0.98, losses=history["loss"]).
 
-    Raises:
-        ValueError: a value that is not finite.
-        RuntimeError: called before `begin`.
-
-    Example:
-        >>> record(accuracy=0.98, losses=history["loss"])
+    Each is a finite number, a string, or a list of them; else ValueError. RuntimeError before `begin`.
     """
     run = _open_run("record")
     for name, value in numbers.items():
@@ -183,11 +161,9 @@ def record(**numbers: object) -> None:
 
 
 def read_sweep(name: str) -> pd.DataFrame:
-    """The rows of figures/sweeps/<name>.csv, one a run; from here on the file is an input of this record.
+    """The rows of figures/sweeps/<name>.csv; from here on the file is an input of this record.
 
-    Raises:
-        FileNotFoundError: the sweep was not run; says how to.
-        RuntimeError: called before `begin`.
+    Raises: FileNotFoundError where the sweep was not run; RuntimeError before `begin`.
     """
     run = _open_run("read_sweep")
     path = ROOT / "figures" / "sweeps" / f"{name}.csv"
@@ -220,8 +196,14 @@ def finish() -> None:
     record = {
         **{key: getattr(run, key) for key in ("notebook", "mode", "seeds", "source", "stamp", "inputs")},
         "modules": sorted(name for name in ours if (ROOT / "paper_utils" / f"{name}.py").exists()),
-        "environment": _environment(),
-        # As with torch below: of training only where the notebook itself loaded it.
+        "environment": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ENVIRONMENT},
+            # Of torch, and below of training, only where the notebook itself loaded it.
+            "threads": torch.get_num_threads() if (torch := sys.modules.get("torch")) else 1,
+            "cpu_capability": torch.backends.cpu.get_cpu_capability() if torch else "",
+            "system": platform.system(),
+        },
         "weights": dict(runs.USED) if (runs := sys.modules.get("paper_utils.runs")) else {},
         **{key: getattr(run, key) for key in ("figures", "pages", "numbers")},
         "seconds": round(time.monotonic() - run.started, 1),
@@ -268,15 +250,3 @@ def _display(png: bytes, alt: str) -> None:
         # Not by IPython's Image: Colab's IPython 7 knows no alt text there.
         picture = base64.b64encode(png).decode()
         display({"image/png": picture}, metadata={"image/png": {"alt": alt}}, raw=True)
-
-
-def _environment() -> dict[str, object]:
-    packages = ("torch", "numpy", "matplotlib", "nnsight", "transformer_lens", "safetensors")
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        # Of torch only where the notebook itself loaded it.
-        "threads": torch.get_num_threads() if (torch := sys.modules.get("torch")) else 1,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability() if torch else "",
-        "system": platform.system(),
-    }

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import inspect
 import json
+import linecache
 import math
 import os
 import platform
@@ -22,10 +23,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, is_dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 import cloudpickle
 import numpy as np
@@ -46,26 +47,21 @@ def cached(
 ) -> list[tuple[nn.Module, training.History]]:
     """Train each call's model in place, or bring it to the weights that an equal call gave before.
 
-    Args:
-        train: train(model, data, *rest) -> history trains the model in place; train(model, *rest) where there is no
-            data. It runs in another process, to which its arguments are copied; a function of a notebook works too.
-        calls: (model, *rest) each, with an untrained model. Put the longest first.
-        data: what all calls read, `data.Images` for example.
-
-    Returns:
-        Model and history of each call. Both are kept under build/weights/ as safetensors, never a pickle; the history
-        travels in the file's metadata as JSON.
-
-    Raises:
-        Whatever a training raised, after the others have ended and are kept; notes name the calls that failed.
-        RuntimeError: a worker died, or it has another version of the code or of torch.
-        ConnectionError: no scheduler, or no worker of it, answers.
-
-    Example:
         >>> calls = [(BilinearMLP(config, seed), recipe, seed) for seed in (0, 1, 2)]
         >>> (model, history), *others = cached(bilinear.train, calls, images)
+
+    train(model, data, *rest), or train(model, *rest) where there is no data, trains the model in place and returns its
+    history. It may run in another process, to which its arguments are copied; a function of a notebook works too. Each
+    call is (model, *rest) with an untrained model, the longest first. Weights and history are kept under build/weights/
+    as safetensors, never a pickle; the history travels in the file's metadata as JSON.
+
+    Raises: whatever a training raised, after the others have ended and are kept, with notes that name the calls;
+        RuntimeError where a worker died, or has another version of the code or of torch; ConnectionError where no
+        scheduler, or no worker of it, answers.
     """
     calls = [_Call(train, model, tuple(rest)) for model, *rest in calls]
+    if len({id(call.model) for call in calls}) < len(calls):
+        raise ValueError("cached: one model stands in two calls, but each call trains its own: build one for each")
     found = _results(calls, data)
     for call, (state, _) in zip(calls, found, strict=True):
         call.model.load_state_dict(state)
@@ -77,14 +73,9 @@ def measured(
 ) -> list[tuple[Row | list[Row], dict[str, str]]]:
     """Call run(data, **point), or run(**point) where there is no data, for each point that was not measured before.
 
-    Args and errors as for `cached`.
-
-    Returns:
-        Of each point what run returned, a row or a list of rows (one for each model of a batch, say), and the machine
-        that measured it (versions, processor).
-
-    Raises:
-        ValueError: a measure that is neither a finite number nor a text; shows it.
+    Returns of each point what run returned, a row or a list of rows (one for each model of a batch, say), and the
+    machine that measured it (versions, processor). Raises what `cached` does, and ValueError for a measure that is
+    neither a finite number nor a text.
     """
     found = _results([_Call(run, point=dict(point)) for point in points], data)
     return [(json.loads(said["result"]), json.loads(said["machine"])) for _, said in found]
@@ -101,11 +92,10 @@ class _Call:
         told = self.point or [each for each in self.rest if isinstance(each, (int, float, str)) or is_dataclass(each)]
         return f"{self.function.__name__}, {told}"
 
-    def path(self, data: object) -> Path:
-        arguments = [self.model, *self.rest, *self.point.values()]
-        classes = [type(a) for a in arguments if _ours(type(a))]
-        told = [identity([self.model, self.rest, self.point, data]), code(self.function, *classes)]
-        key = hashlib.sha256(repr([*told, torch.__version__]).encode()).hexdigest()[:16]
+    def path(self, data: str) -> Path:
+        """Where its result is kept; `data` is the identity of the data."""
+        told = [identity([self.model, self.rest, self.point]), data, code(self.function), torch.__version__]
+        key = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
         name = f"{self.function.__module__.rpartition('.')[2]}-{self.function.__name__}"
         return ROOT / "build" / "weights" / f"{name}-{key}.safetensors"
 
@@ -131,86 +121,106 @@ _ALONE = threading.Lock()
 
 
 def identity(value: object) -> str:
-    """A text that two arguments share if and only if a training cannot tell them apart.
+    """A text that two arguments share only if a training cannot tell them apart.
 
-    Models count by their weights and public attributes, tensors by their content, functions by their source, a data
-    set by where it is from, its files' hashes and its shapes.
+    Arrays count by type, shape and content, functions and classes by their source (`code`), models and other objects
+    of our own classes by class and attributes. Tensors also by device and by whether they are trained.
 
     Raises:
-        TypeError: an object that only its address in memory tells from others.
+        TypeError: an object of an installed package, which has no content to tell it by.
     """
-    if isinstance(value, nn.Module):
-        public = [{k: identity(v) for k, v in vars(m).items() if k[0] != "_"} for m in value.modules()]
-        return f"{type(value).__qualname__}({public}, {identity(dict(value.state_dict()))})"
     if isinstance(value, Tensor):
-        content = hashlib.sha256(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()).hexdigest()
-        return f"{value.dtype}{tuple(value.shape)}{content} on {value.device}"
-    if hasattr(value, "files") and hasattr(value, "source"):
-        shapes = [getattr(v, "shape", None) for v in vars(value).values()]
-        return repr((value.source, sorted(value.files.items()), shapes))
-    if _is_value(value):
-        return f"{type(value).__qualname__}({[(f.name, identity(getattr(value, f.name))) for f in fields(value)]})"
-    if isinstance(value, Mapping):
+        content = value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+        return f"{value.dtype} on {value.device}, trained: {value.requires_grad}, {value.shape}: {identity(content)}"
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return f"{value.dtype}{value.shape}{hashlib.sha256(np.ascontiguousarray(value)).hexdigest()}"
+    if isinstance(value, dict):
         return str({identity(k): identity(v) for k, v in value.items()})
     if isinstance(value, (list, tuple, range)):
         return str([identity(v) for v in value])
-    if inspect.isfunction(value) or isinstance(value, type):
+    if isinstance(value, (set, frozenset)):
+        return str(sorted(identity(v) for v in value))
+    if inspect.ismethod(value):
+        return identity([value.__self__, value.__func__])
+    if inspect.isroutine(value) or isinstance(value, type):
         return code(value)
-    if " at 0x" in repr(value):
-        raise TypeError(f"runs: {value!r} has no content to tell it by: pass numbers, dataclasses, tensors or modules")
-    return repr(value)
+    if value is None or isinstance(value, (int, float, complex, str, bytes, Path, np.generic, torch.dtype)):
+        return repr(value)
+    if isinstance(value, nn.Module) or (_ours(type(value).__module__) and hasattr(value, "__dict__")):
+        return identity([type(value), vars(value)])
+    raise TypeError(f"runs: {value!r} has no content to tell it by: pass numbers, dataclasses, tensors or modules")
 
 
-def _is_value(thing: object) -> bool:
-    return is_dataclass(thing) and not isinstance(thing, type)
-
-
-def _ours(thing: Callable) -> bool:
-    """Whether a function or class is neither Python's nor an installed package's, whose versions the lock fixes."""
-    file = getattr(sys.modules.get(thing.__module__), "__file__", None) or ""
-    installed = "site-packages" in file or file.startswith(sysconfig.get_path("stdlib"))
-    return thing.__module__ == "__main__" or bool(file and not installed)
+def _ours(module: str) -> bool:
+    """Whether a module is neither Python's nor an installed package's, whose versions the lock fixes."""
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    # Debian's Python and Colab's say dist-packages.
+    installed = re.search("/(site|dist)-packages/", file) or file.startswith(sysconfig.get_path("stdlib"))
+    return module == "__main__" or bool(file and not installed)
 
 
 def code(*things: Callable) -> str:
-    """The hash of the source of functions and classes and of all that they name outside of installed packages.
+    """The hash of the source of functions and classes and of all that they name; of installed packages, of the name.
 
     Comments and docstrings do not count. What is reached through an argument only (a method of an unknown object) is
-    not followed: `cached` adds the classes of its arguments.
+    not followed: `identity` adds the classes of arguments. A global object of an installed class does not count.
     """
-    found: dict[str, str] = {}
-    todo = [inspect.unwrap(thing) for thing in things]
+    seen, told, todo = set(), [], list(things)
     while todo:
-        thing = todo.pop()
-        name = f"{thing.__module__}.{thing.__qualname__}"
-        if name not in found and _ours(thing):
-            found[name], named = _source(thing)
-            todo += [inspect.unwrap(each) for each in named if inspect.isroutine(each) or isinstance(each, type)]
-            constants = [v for v in named if isinstance(v, (int, float, str, tuple, list, dict)) or _is_value(v)]
-            found |= {f"{name}: {identity(constant)}": "" for constant in constants}
-    return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
+        if (thing := inspect.unwrap(todo.pop())) in seen:
+            continue
+        seen.add(thing)
+        source, names = _source(thing) if _ours(thing.__module__) else ("", ())
+        told.append(f"{thing.__module__}.{thing.__qualname__} {source}")
+        # Looked up anew each time: a notebook may give a global name another value between two calls.
+        scope, values = dict(vars(sys.modules[thing.__module__])) if source else {}, []
+        if inspect.isfunction(thing) and source:
+            scope = {k: v for k, v in scope.items() if k not in thing.__code__.co_varnames}
+            scope |= inspect.getclosurevars(thing).nonlocals
+            values = [thing.__defaults__, thing.__kwdefaults__]
+        for first, *rest in (name.split(".") for name in names):
+            value = scope.get(first)
+            for name in rest:
+                ours = isinstance(value, ModuleType) and _ours(value.__name__)
+                value = getattr(value, name, None) if ours else None
+            values.append(value)
+        for value in values:
+            if inspect.isroutine(value) or isinstance(value, type):
+                todo.append(value)
+            elif not isinstance(value, ModuleType):
+                with suppress(TypeError):
+                    told.append(identity(value))
+    return hashlib.sha256(repr(sorted(told)).encode()).hexdigest()
 
 
 @functools.cache  # so that a file edited during a long run does not change what is thought to run
-def _source(thing: Callable) -> tuple[str, list[object]]:
-    """The source of a function or class without comments and docstrings, and the values of the names in it."""
-    scope = dict(vars(sys.modules[thing.__module__]))
-    if inspect.isfunction(thing):
-        scope |= inspect.getclosurevars(thing).nonlocals
+def _source(thing: Callable) -> tuple[str, list[str]]:
+    """The source of a function or class without comments and docstrings, and the (dotted) names in it."""
     if thing.__name__ == "<lambda>":  # whose source is the whole line that it stands in
-        compiled = thing.__code__
-        return f"{compiled.co_code.hex()} {compiled.co_consts}", [scope.get(name) for name in compiled.co_names]
-    tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    named = []
+        names = [*thing.__code__.co_names, *thing.__code__.co_freevars]
+        return _compiled(thing.__code__), [*names, *(f"{a}.{b}" for a in names for b in names)]
+    tree = _tree(thing)
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
             node.body[0] = ast.Pass()
-        if isinstance(node, ast.Name):
-            named.append(scope.get(node.id))
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            owner = scope.get(node.value.id)
-            named.append(getattr(owner, node.attr, None) if isinstance(owner, ModuleType) else None)
-    return ast.unparse(tree), named
+    named = (ast.unparse(node) for node in ast.walk(tree) if isinstance(node, (ast.Name, ast.Attribute)))
+    return ast.unparse(tree), [name for name in named if re.fullmatch(r"[\w.]+", name)]
+
+
+def _tree(thing: Callable) -> ast.AST:
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(thing)))
+    except OSError:
+        # A class of a notebook, of which Python before 3.13 knows no source: it is in the cell of its methods.
+        files = [f.__code__.co_filename for f in vars(thing).values() if inspect.isfunction(f)]
+        cells = [ast.parse("".join(linecache.getlines(file))) for file in files]
+        nodes = (node for cell in cells for node in ast.walk(cell) if isinstance(node, ast.ClassDef))
+        return next((node for node in nodes if node.name == thing.__name__), ast.Module([], []))
+
+
+def _compiled(code: CodeType) -> str:
+    consts = [_compiled(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {code.co_freevars} {consts}"
 
 
 # ---- Doing what is missing
@@ -218,7 +228,8 @@ def _source(thing: Callable) -> tuple[str, list[object]]:
 
 def _results(calls: Sequence[_Call], data: object) -> list[tuple[dict[str, Tensor], dict[str, str]]]:
     """Weights and metadata of each call, from build/weights/ or by doing it; each is kept as soon as it is done."""
-    paths = [call.path(data) for call in calls]
+    told = identity(data)  # once: an image set is 220 MB
+    paths = [call.path(told) for call in calls]
     missing = {path: call for path, call in zip(paths, calls, strict=True) if not path.exists()}
     for path in paths:
         USED.setdefault(path.name, "trained" if path in missing else "kept")
@@ -282,11 +293,9 @@ def _end_with(parent: int) -> None:
 def _work(call: bytes, data: bytes | None = None, expected: str = "") -> tuple[dict[str, Tensor], dict[str, str]]:
     """What a worker does with a call; `data` and `expected` are given where it is a cluster's."""
     if expected and expected != _version():
-        raise RuntimeError(
-            f"this worker has {_version()}, the machine that asked has {expected}: they must be the same"
-        )
+        raise RuntimeError(f"this worker has {_version()}, the machine that asked has {expected}: they must be equal")
     # Progress of several processes would only overwrite each other's line.
-    os.environ.setdefault("PAPER_PROGRESS", os.devnull)
+    os.environ["PAPER_PROGRESS"] = os.devnull
     return cloudpickle.loads(call)(_DATA if data is None else cloudpickle.loads(data))
 
 
@@ -301,37 +310,33 @@ def _version() -> str:
 
 @contextmanager
 def _cluster(data: object, scheduler: str, _: int) -> Iterator[Callable[[_Call], Future]]:
-    """The workers of a Dask scheduler, which starts the calls of a worker that dies again on another.
-
-    Raises:
-        ModuleNotFoundError: Dask is not installed; says how to install it.
-        ConnectionError: the scheduler, or its first worker, does not answer within `PATIENCE` seconds.
-    """
+    """The workers of a Dask scheduler, which starts the calls of a worker that dies again on another."""
     check_scheduler(scheduler)
     try:
         from distributed import Client
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"SCHEDULER={scheduler} needs Dask, and {error.name} is not installed: pip install '.[cluster]'"
-        ) from error
+        cure = f"{error.name} is not installed: pip install '.[cluster]'"
+        raise ModuleNotFoundError(f"SCHEDULER={scheduler} needs Dask, and {cure}") from error
     try:
         client = Client(scheduler, timeout=PATIENCE)
     except OSError as error:
-        raise ConnectionError(
-            f"no Dask scheduler answers at {scheduler} within {PATIENCE} s: start one there (`dask scheduler`)"
-        ) from error
+        where = f"at {scheduler} within {PATIENCE} s: start one there (`dask scheduler`)"
+        raise ConnectionError(f"no Dask scheduler answers {where}") from error
     with client:
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:
-            raise ConnectionError(
-                f"the scheduler at {scheduler} has no worker: start some (`dask worker {scheduler} --nthreads 1`)"
-            ) from error
+            cure = f"start some (`dask worker {scheduler} --nthreads 1`)"
+            raise ConnectionError(f"the scheduler at {scheduler} has no worker: {cure}") from error
         packed = cloudpickle.dumps(data)
         # What is scattered is lost with the last worker that holds it; small things travel with their call.
         shared = packed if data is None else client.scatter(packed, broadcast=True)
         with client.get_executor(pure=False) as pool:
-            yield lambda call: pool.submit(_work, cloudpickle.dumps(call), shared, _version())
+            try:
+                yield lambda call: pool.submit(_work, cloudpickle.dumps(call), shared, _version())
+            except BaseException:
+                pool.shutdown(wait=False)  # Ctrl-C: what has not ended is cancelled, else the end of the block waits
+                raise
 
 
 def check_scheduler(address: str) -> None:

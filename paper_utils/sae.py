@@ -143,7 +143,9 @@ class SparseAutoencoder(nn.Module):
     def encode(self, x: Float[Tensor, "batch input"]) -> Float[Tensor, "batch feature"]:
         """Feature activations f >= 0."""
         f = F.relu(F.linear(x - self.b_dec, self.w_enc, self.b_enc + self.bias_enc))
-        return _keep_largest(f, self.k) if self.kind == "topk" else f
+        if self.kind == "topk" and f.shape[-1] > self.k:
+            f = f * (f >= f.detach().topk(self.k, dim=-1, sorted=False).values.amin(-1, keepdim=True))
+        return f
 
     def decode(self, f: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch input"]:
         """Reconstruction x_hat."""
@@ -183,13 +185,6 @@ class SparseAutoencoder(nn.Module):
         """Bring each feature's direction back to unit norm; the original notebook's line for this has no effect."""
         if self.kind != "published":
             self.w_dec.div_(torch.linalg.vector_norm(self.w_dec, dim=1, keepdim=True))
-
-
-def _keep_largest(f: Tensor, k: int) -> Tensor:
-    if f.shape[-1] <= k:
-        return f
-    smallest = f.detach().topk(k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
-    return f * (f >= smallest)
 
 
 def train(

@@ -1,6 +1,7 @@
 """Training: the generators' seeds, the one fit loop, progress, and weights on disk."""
 
 import json
+import math
 import os
 import sys
 import time
@@ -24,10 +25,6 @@ def seeded(seed: int) -> Iterator[None]:
     """Run a block under torch's global generators seeded with `seed`; they are as before afterwards.
 
     For building models: torch's default initialisation draws from the global generator.
-
-    Example:
-        >>> with seeded(0):
-        ...     layer = torch.nn.Linear(2, 2)
     """
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
@@ -40,11 +37,7 @@ def device_of(model: torch.nn.Module) -> torch.device:
 
 
 def check_device(name: str) -> None:
-    """Refuse a notebook's DEVICE that torch does not find here, before anything is loaded.
-
-    Raises:
-        ValueError: names it and those that are here.
-    """
+    """A ValueError for a DEVICE that torch does not find here, which names those that it finds."""
     here = ["cpu"]
     if torch.accelerator.is_available():
         kind = torch.accelerator.current_accelerator().type
@@ -97,29 +90,21 @@ def fit(
     """Minimise `loss` over mini-batches of `tensors`, which share their first axis.
 
     Args:
-        loss: called with one batch of each tensor; returns the loss to minimise, or that and a mapping of further
-            scalar terms to record.
+        loss: called with one batch of each tensor; returns the scalar to minimise, or that and further terms to record.
         seed: of the shuffling, and of whatever noise `loss` draws from torch's global generator.
         shuffle: False takes the batches in stored order.
         scheduler: stepped once after each epoch.
-        before_step: called between backward and the optimiser's step, to change gradients.
-        after_step: called after the optimiser's step, to change weights.
+        before_step, after_step: called before and after the optimiser's step, to change gradients and weights.
         each_epoch: called with the number of epochs done; returns metrics to record.
 
-    Returns:
-        Per epoch: "lr" (as used), "loss" and each term (mean over the epoch's batches), each metric; per step:
-        "step_loss".
-
-    Raises:
-        ValueError: tensors of different length, no data, or a batch size below 1.
-        FloatingPointError: the loss is no longer finite; names the epoch.
+    Returns: per epoch "lr" (as used), "loss" and each term (mean over its batches), each metric; per step "step_loss".
+    Raises: ValueError for tensors of different length, no data, or a batch size below 1; FloatingPointError, which
+        names the epoch, where the loss is no longer finite.
     """
     lengths = {len(t) for t in tensors}
     if len(lengths) != 1 or lengths == {0} or batch_size < 1:
-        raise ValueError(
-            f"fit: needs tensors of one common length above 0 and a batch size of at least 1, got lengths "
-            f"{[len(t) for t in tensors]} and batch size {batch_size}"
-        )
+        got = f"lengths {[len(t) for t in tensors]} and batch size {batch_size}"
+        raise ValueError(f"fit: needs tensors of one common length above 0 and a batch size of at least 1, got {got}")
     n, device = lengths.pop(), tensors[0].device
     history: History = {"lr": [], "loss": [], "step_loss": []}
     order_rng = torch.Generator().manual_seed(seed)
@@ -150,10 +135,8 @@ def fit(
                 scheduler.step()
             history["step_loss"] += torch.stack(losses).tolist()
             means = {name: torch.stack(values).mean().item() for name, values in {"loss": losses, **terms}.items()}
-            if means["loss"] != means["loss"] or means["loss"] in (float("inf"), float("-inf")):
-                raise FloatingPointError(
-                    f"{label}: the loss is {means['loss']} in epoch {epoch}: lower the learning rate"
-                )
+            if not math.isfinite(value := means["loss"]):
+                raise FloatingPointError(f"{label}: the loss is {value} in epoch {epoch}: lower the learning rate")
             metrics = {**means, **(each_epoch(epoch) if each_epoch else {})}
             for name, metric in metrics.items():
                 history.setdefault(name, []).append(metric)
@@ -201,17 +184,11 @@ def save_run(
 def load_run(
     path: Path, recipe: str, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
 ) -> tuple[int, dict[str, list]]:
-    """Put a run back where `save_run` left it; returns the steps done and the history.
-
-    Raises:
-        ValueError: the file is damaged, or of another recipe.
-    """
+    """Put a run back where `save_run` left it; steps done and history. ValueError: damaged, or of another recipe."""
     state, metadata = load_weights(path)
     if metadata.get("recipe") != recipe:
-        raise ValueError(
-            f"load_run: {path} holds a run of {metadata.get('recipe')}, this is {recipe}: resume with the same recipe "
-            "or remove the file"
-        )
+        other = f"{path} holds a run of {metadata.get('recipe')}, this is {recipe}"
+        raise ValueError(f"load_run: {other}: resume with the same recipe or remove the file")
     model.load_state_dict({name: state[name] for name in model.state_dict()})
     names = {parameter: name for name, parameter in model.named_parameters()}
     for optimizer in optimizers:
@@ -230,12 +207,7 @@ def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str,
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata of a safetensors file.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is damaged or no safetensors file; names it.
-    """
+    """Tensors and metadata of a safetensors file; FileNotFoundError or, where it is damaged, ValueError names it."""
     if not path.exists():
         raise FileNotFoundError(f"no weights at {path}")
     try:

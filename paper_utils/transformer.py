@@ -413,7 +413,7 @@ def evaluate(model: BilinearTransformer, stories: Sequence[Sequence[int]], batch
 def characters_covered(model: BilinearTransformer, texts: Sequence[str]) -> int:
     """How many of the texts' ASCII characters lie before the cut at n_ctx: for a loss per character."""
     cleaned, last = [ascii_only(text) for text in texts], model.config.n_ctx - 1
-    encodings = model.tokenizer.encode_batch(cleaned)
+    encodings = model._tokenizer.encode_batch(cleaned)
     return sum(len(t) if len(e.ids) <= last else e.offsets[last][1] for t, e in zip(cleaned, encodings, strict=True))
 
 

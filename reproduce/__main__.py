@@ -34,7 +34,7 @@ def main(words: Sequence[str]) -> int:
             reasons = record.stale_because(job.path, job.values, job.folder)
             print(f"{job.name}: {'would run: ' + '; '.join(reasons) if reasons else 'up to date'}")
         return 0
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

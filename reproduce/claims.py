@@ -88,7 +88,8 @@ class Claims(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     line: int
-    covers: list[str] = []  # "notebook/figure": what stands for a notebook on the contact sheet
+    # "notebook/figure": what stands for a notebook on the contact sheet.
+    covers: list[Annotated[str, Field(pattern=r"^\w+/\w+$")]] = []
     originals: list[Original]
     findings: list[Finding]
 
@@ -152,7 +153,9 @@ def read_records(root: Path, notebook: str = "*") -> dict[str, Record]:
     for name, record in records.items():
         path = root / "figures" / "sweeps" / f"{name}.csv"
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
-        for column in rows[0] if rows else ():
+        # A table with a row for each of several models a run has no statistic over runs.
+        one_each = rows and len(rows) == read_json(path.with_suffix(".json"))["runs"]
+        for column in rows[0] if one_each else ():
             try:
                 values = [float(row[column]) for row in rows]
             except ValueError:  # a column of words
@@ -170,7 +173,8 @@ def judge(claim: Claim, numbers: Mapping[str, object]) -> str:
     inside = claim.measured is None or ((low is None or value >= low) and (high is None or value <= high))
     if isinstance(claim, Finding):
         return "holds" if inside else "MISSED"
-    agrees = claim.measured is None or inside == (claim.verdict == "reproduced")
+    # Between two names in the wrong order nothing lies: no verdict would agree.
+    agrees = claim.measured is None or (low <= high and inside == (claim.verdict == "reproduced"))
     return claim.verdict if agrees else f"NOT {claim.verdict.upper()}"
 
 

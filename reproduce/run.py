@@ -65,11 +65,11 @@ def plan(command: str, given: Mapping[str, str], pattern: str = "") -> list[Job]
             known = nb.parameters(source := nb.read(path))
             if "MODE" not in known:
                 raise ValueError("the parameters cell must set MODE")
-            own = nb.parse_parameters(given, known)
+            changed = nb.parse_parameters(given, known)
             nb.refuse_shell(path, source)
         except (ValueError, SyntaxError) as error:
             raise ValueError(f"{path.stem}: {error}") from error
-        jobs.append(Job(path, known | mode | own, not own, f"{k}/{len(found)}"))
+        jobs.append(Job(path, known | mode | changed, not changed, f"{k}/{len(found)}"))
     return jobs
 
 
@@ -217,8 +217,8 @@ def start(job: Job, threads: int) -> bool:
         job.verdict = f"{job.name}: cannot write: {error}. It was not run"
         job.say(f": FAILED. {job.verdict}")
         return False
-    own = nb.parameters(job.source)
-    given = {name: value for name, value in job.values.items() if value != own.get(name)}
+    defaults = nb.parameters(job.source)
+    given = {name: value for name, value in job.values.items() if value != defaults.get(name)}
     env = os.environ | {"PAPER_OUT": str(job.staging), "PAPER_PROGRESS": str(job.staging / "progress.log")}
     env |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "MPLBACKEND": "agg"}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -238,7 +238,7 @@ def end(job: Job) -> None:
     """Judge what a child left, and publish it where it is complete."""
     job.seconds = time.monotonic() - job.started
     said = [line for line in CELL.sub("", job.heard).splitlines() if line.strip()]
-    errors = said[-8:] if job.child.returncode else []
+    errors = [*said[-8:], f"exit status {job.child.returncode}"] if job.child.returncode else []
     try:
         cells = nb.code_cells(executed := nbformat.read(job.executed, 4))
         job.cells = len(cells)
@@ -293,6 +293,8 @@ def judge(executed: NotebookNode, job: Job) -> str:
         return f"{name}: no record of the run was written: the last cell must call results.finish()"
     if record["notebook"] != name:
         return f"{name}: results.begin names another notebook, {record['notebook']}"
+    if record["mode"] != job.values["MODE"]:
+        return f"{name}: results.begin was given mode {record['mode']!r}, but MODE is {job.values['MODE']!r}"
     if foreign := [f for f, sha in records.pictures(record).items() if digest(job.staging / f) != sha]:
         return f"{name}: {', '.join(foreign)} was not written by this run"
     if wrong := nb.unmatched(executed, record["figures"]):

@@ -9,6 +9,7 @@ with DEVICE they are trained there; such rows go to build/variants/, those of st
 """
 
 import csv
+import hashlib
 import importlib
 import io
 import itertools
@@ -21,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 
 from paper_utils import data, results, runs, training
-from paper_utils.files import ROOT, read_json, replacing
+from paper_utils.files import ROOT, digest, read_json, replacing
 
 MAKES_OWN = ("PYTHON", "TORCH", "PAPER_DATA")  # variables of make's command line that say nothing about sweeps
 
@@ -50,6 +51,8 @@ def provenance(sweep: ModuleType, images: data.Images | None, grid: Mapping[str,
 def write(sweep: ModuleType, n_seeds: int | None = None, device: str = "") -> Path:
     """Train what is missing of a sweep and write its rows; the file that they went to."""
     name = sweep.__name__.rpartition(".")[2]
+    if n_seeds and "seed" not in sweep.GRID:
+        raise ValueError(f"N={n_seeds}: {name} has no seed in its GRID, only {', '.join(sweep.GRID)}: see NB")
     grid = {**sweep.GRID, **({"seed": range(first := sweep.GRID["seed"][0], first + n_seeds)} if n_seeds else {})}
     images = sweep.LOAD() if sweep.LOAD else None
     where = {"device": device} if device else {}
@@ -69,6 +72,7 @@ def write(sweep: ModuleType, n_seeds: int | None = None, device: str = "") -> Pa
     writer = csv.DictWriter(table, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    about["rows"] = hashlib.sha256(table.getvalue().encode()).hexdigest()
     for file, text in ((f"{name}.csv", table.getvalue()), (f"{name}.json", json.dumps(about, indent=1) + "\n")):
         with replacing(place / file) as beside:
             beside.write_text(text, encoding="utf-8")
@@ -82,6 +86,8 @@ def stale_because(sweep: ModuleType) -> list[str]:
         about = read_json(ROOT / "figures" / "sweeps" / f"{name}.json")
     except FileNotFoundError:
         return ["it was never run"]
+    if digest(ROOT / "figures" / "sweeps" / f"{name}.csv") != about.get("rows"):
+        return ["its rows are missing or altered"]
     now = provenance(sweep, sweep.LOAD() if sweep.LOAD else None, sweep.GRID)
     return [f"its {part} changed" for part in now if now[part] != about.get(part)]
 

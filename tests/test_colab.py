@@ -38,7 +38,6 @@ if not torch.version.cuda:
     torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 """
-each = pytest.mark.parametrize("path", sources.notebooks(), ids=lambda p: p.stem)
 
 
 def bootstrap(path: Path) -> str:
@@ -191,7 +190,7 @@ def freeze(python: Path) -> set[str]:
     return set(done.stdout.split())
 
 
-@each
+@pytest.mark.parametrize("path", sources.notebooks(), ids=lambda p: p.stem)
 def test_a_notebook_runs_from_its_first_cell_to_its_end(path, runtime, published, tmp_path):
     content, before = tmp_path / "content", freeze(runtime)
     content.mkdir()

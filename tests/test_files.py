@@ -13,13 +13,6 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["figure.png"]
 
 
-def test_a_finished_write_replaces_it(tmp_path):
-    path = tmp_path / "folder" / "figure.png"
-    with files.replacing(path) as beside:
-        beside.write_text("new")
-    assert path.read_text() == "new"
-
-
 def test_digest_is_of_the_content(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert files.digest(tmp_path / "a", "md5") == "900150983cd24fb0d6963f7d28e17f72"

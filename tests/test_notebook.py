@@ -7,8 +7,6 @@ from throwaway import notebook
 
 from reproduce import notebook as nb
 
-each = pytest.mark.parametrize("path", nb.notebooks(), ids=lambda path: path.stem)
-
 
 def test_captions_headings_and_lines(tmp_path):
     path = tmp_path / "01_try.py"
@@ -27,7 +25,7 @@ def test_captions_headings_and_lines(tmp_path):
     ]
 
 
-@each
+@pytest.mark.parametrize("path", nb.notebooks(), ids=lambda path: path.stem)
 def test_the_papers_notebooks_are_found_in_their_files(path):
     lines = path.read_text().splitlines()
     book = nb.read(path)

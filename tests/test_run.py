@@ -38,6 +38,7 @@ POISONED = {
     "syntax": ("x = = 1", SAVE, ["code cell 3 of 5", "SyntaxError", "notebooks/08_syntax.py line 20"]),
     "slash": ("pass", SLASH, ["notebooks/09_slash.py line 25", "no folder, no ending; got '02_exit/curve'"]),
     "stolen": ("results._run.notebook = '01_exit'", SAVE, ["results.begin names another notebook, 01_exit"]),
+    "mode": ("results._run.mode = 'quick'", SAVE, ["results.begin was given mode 'quick', but MODE is 'full'"]),
     "order": ("get_ipython().execution_count += 2", SAVE, ["executed as number", "out of order"]),
 }
 NAMES = {f"{number:02}_{name}": name for number, name in enumerate(POISONED, 1)}

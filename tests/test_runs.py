@@ -4,6 +4,7 @@ The functions that are trained stand at module level, as workers find them by na
 <seed>-<process>-<time> in the folder that the environment variable NOTES names.
 """
 
+import dataclasses
 import importlib
 import json
 import math
@@ -20,13 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 import throwaway
 import torch
 from torch import nn
 
-from paper_utils import data, runs, training
+from paper_utils import bilinear, data, runs, training
 from paper_utils.files import ROOT
 
 sweep_command = importlib.import_module("sweeps.__main__")
@@ -82,10 +84,6 @@ def square(seed: int) -> dict[str, float]:
     return {"square": float(seed**2)}
 
 
-def broken(seed: int) -> dict[str, float]:
-    return {"x": math.nan}
-
-
 def endless(seed: int) -> dict[str, float]:
     note(seed)
     time.sleep(600)
@@ -117,7 +115,7 @@ def weights(root: Path) -> list[Path]:
 
 def test_a_call_is_told_by_model_recipe_loss_and_data_and_nothing_else():
     def path(model=None, recipe=Recipe(), seed=0, loss=squared, of=None) -> Path:
-        return runs._Call(train, model or linear(0), (recipe, seed, loss)).path(of or images())
+        return runs._Call(train, model or linear(0), (recipe, seed, loss)).path(runs.identity(of or images()))
 
     deeper = nn.Sequential(linear(0), nn.Linear(2, 1))
     named = linear(0)
@@ -170,8 +168,58 @@ def test_comments_docstrings_and_what_is_not_reached_do_not_count(tmp_path, monk
 def test_a_lambda_counts_by_itself_and_not_by_the_line_that_it_stands_in():
     codes = [runs.code(each) for each in (lambda x: x + 1, lambda x: x + 2, lambda x: squared(x, runs))]
     assert len(set(codes)) == 3 and runs.code(lambda x: x + 1) == codes[0]
+
+
+def scaled(x: float) -> float:
+    return x * FACTOR
+
+
+def multiply(k: float) -> Callable:
+    return lambda x: k * x
+
+
+FACTOR = 2
+STORIES = data.Stories(["a"], "tinystories", {"f": "x"})
+FROZEN = linear(0).requires_grad_(False)
+UNLIKE = {
+    "functions of a library": (nn.functional.mse_loss, nn.functional.l1_loss),
+    "classes of a library": (torch.optim.SGD, torch.optim.Adam),
+    "methods in lambdas": (lambda x: x.abs(), lambda x: x.square()),
+    "defaults of lambdas": tuple(lambda x, k=k: k * x for k in (0.1, 9.0)),
+    "values around lambdas": tuple(map(multiply, (0.1, 9.0))),
+    "submodules": (nn.Sequential(nn.Tanh()), nn.Sequential(nn.Sigmoid())),
+    "frozen weights": (linear(0), FROZEN),
+    "arrays": (np.zeros(5000), np.eye(1, 5000, 2500)[0]),
+    "methods of objects": (linear(0).forward, linear(1).forward),
+    "labels": (images(), dataclasses.replace(images(), train_y=images().train_y.flip(0))),
+    "texts": (STORIES, dataclasses.replace(STORIES, texts=["a", "b"])),
+}
+
+
+@pytest.mark.parametrize("pair", UNLIKE.values(), ids=UNLIKE)
+def test_what_a_training_can_tell_apart_has_another_key(pair):
+    first, second = map(runs.identity, pair)
+    assert first != second and runs.identity(pair[0]) == first
+
+
+def test_a_global_changed_between_two_calls_and_an_object_without_content(monkeypatch):
+    before = runs.code(scaled)
+    monkeypatch.setattr(sys.modules[__name__], "FACTOR", 3)
+    assert runs.code(scaled) != before
     with pytest.raises(TypeError, match="no content to tell it by"):
         runs.identity(object())
+    with pytest.raises(ValueError, match="one model stands in two calls"):
+        runs.cached(train, [(model := linear(0), Recipe(), 0), (model, Recipe(), 1)], images())
+
+
+def test_pythons_that_install_to_dist_packages_are_told_from_our_code(tmp_path):
+    """Debian's and Colab's do; torch's own source must not be followed there."""
+    (tmp_path / "dist-packages").symlink_to(Path(torch.__file__).parents[1])
+    path = ":".join([str(ROOT), str(tmp_path / "dist-packages")])
+    script = "import torch; from paper_utils import bilinear, runs; print(torch.__file__, runs.code(bilinear.train))"
+    command = [sys.executable, "-S", "-c", script]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    assert "dist-packages/torch" in done.stdout and runs.code(bilinear.train) in done.stdout, done.stderr
 
 
 def test_models_are_trained_in_place_and_come_back_bit_for_bit(root):
@@ -219,7 +267,7 @@ def test_measures_are_kept_and_must_be_finite():
     assert found[1][0] == {"square": 9.0} and found[0][1]["torch"] == torch.__version__
     assert runs.measured(square, [{"seed": 0}, {"seed": 3}]) == found and noted() == [0, 3]
     with pytest.raises(ValueError, match="must be a finite number"):
-        runs.measured(broken, [{"seed": 0}])
+        runs.measured(lambda seed: {"x": math.nan}, [{"seed": 0}])
 
 
 # ---- Failures
@@ -366,6 +414,7 @@ def test_the_committed_rows_are_those_of_the_committed_grid(path):
     assert len(table) >= about["runs"] == math.prod(len(values) for values in sweep.GRID.values())
     assert about["source"] == ("mnist" if sweep.LOAD else "exact")
     assert any(path.stem.startswith(notebook.stem) for notebook in (ROOT / "notebooks").glob("*.py"))
+    assert about["rows"] == runs.digest(ROOT / "figures" / "sweeps" / f"{path.stem}.csv"), "edited by hand"
     assert about["code"] == runs.code(sweep.run), "its code changed: `make sweeps` trains it again"
 
 

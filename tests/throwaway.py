@@ -23,7 +23,7 @@ SCALE = 1.0
 import matplotlib.pyplot as plt
 from types import SimpleNamespace
 from paper_utils import results
-results.begin("{name}", mode=MODE, seeds=[SEED], data={data})
+results.begin("{name}", mode=MODE, seeds=[SEED], data=SimpleNamespace(source="{source}", files={files}))
 """
 MIDDLE = """
 # %% [markdown]
@@ -49,14 +49,11 @@ results.finish()
 SAVE = 'results.save_figure(fig, "curve", alt="a line that rises")'
 
 
-DATA = 'SimpleNamespace(source="{}", files={})'
-
-
 def notebook(root: Path, name="01_try", middle="pass", save=SAVE, source="exact", files="{}") -> Path:
     """Write notebooks/<name>.py; `files` is the source of the mapping of input files to their hashes."""
     path = root / "notebooks" / f"{name}.py"
-    text = HEADER.format(name=name, data=DATA.format(source, files)) + MIDDLE.format(middle=middle)
-    path.write_text(text + END.format(save=save))
+    head = HEADER.format(name=name, source=source, files=files)
+    path.write_text(head + MIDDLE.format(middle=middle) + END.format(save=save))
     return path
 
 
