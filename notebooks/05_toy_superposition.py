@@ -406,10 +406,10 @@ results.save_figure(fig, "second_experiment", alt=alt)
 
 # %% [markdown]
 # **Figure `second_experiment`.** Above, by rank of importance: the norm of the encoder's column falls with the rank, as
-# the original notebook found (correlation with importance about 0.7); the decoder's bias rather falls too (about 0.25),
-# and rises only in the original's reversed array (dotted); interference among encoder columns is near 0, among decoder
-# rows it is not (logarithmic axis). Below: the product of both weights, all of it and only its largest 1 %, with one
-# colour scale. Important features, left, reach far more than the diagonal.
+# the original notebook found (the correlations of all six runs are in the table of findings); the decoder's bias rather
+# falls too, and rises only in the original's reversed array (dotted); interference among encoder columns is near 0,
+# among decoder rows it is not (logarithmic axis). Below: the product of both weights, all of it and only its largest
+# 1 %, with one colour scale. Important features, left, reach far more than the diagonal.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(5.6, 2.6))
@@ -676,8 +676,8 @@ results.save_figure(fig, "mnist_among_synthetic", alt=alt)
 # same toy model with m = 2. In the features per dimension and in superposition the MNIST features lie on the
 # synthetic curve, at its dense end. In what the plane explains of their variance they lie far above: they are
 # correlated, and shuffling takes that away. Green bars: two principal components of the same features, which is the
-# most that a linear map of this size can explain; the ReLU adds next to nothing. Dotted: 2/49, what a plane holds of
-# 49 independent features of equal variance.
+# most that a linear map of this size can explain; the ReLU adds next to nothing. Dotted: 2/49, the
+# most that a linear map can explain of 49 independent features of equal variance.
 
 # %% [markdown]
 # ## Over training runs
@@ -760,8 +760,9 @@ results.findings(
 # - **"Cos sim: around 0" is about lengths.** The quantity is a sum of squared inner products, and the encoder's
 #   columns are short; the mean squared cosine between them is about 1/2, which is what random directions in a
 #   plane give. For the decoder, whose values the original computes and does not draw, the mean is above 10.
-# - **Twenty epochs at $10^{-4}$ stop early.** The error after epoch 20 is about 3 % below that of replacing each
-#   feature by its mean. Elhage's model on such features explains 37 % of their variance with as many dimensions.
+# - **Twenty epochs at $10^{-4}$ stop early.** The error after epoch 20 is about that of replacing each feature by its
+#   mean; in the other runs it lies above or below (figure `training_runs`). Elhage's model on such features explains
+#   37 % of their variance with as many dimensions.
 # - The division by the sum of importances cancels in the scaling to 0..1; and with equal importances or a sum of 0 or
 #   below the original divides by zero or turns the order round. Both are guarded here, as are directions of length 0.
 #
@@ -769,14 +770,14 @@ results.findings(
 #
 # In the toy model, with equal importance, five features in a plane form two digons in 4 of 6 seeds at S = 0.7 and a
 # pentagon in 6 of 6 at 0.99; with importance $0.9^i$ the dense model keeps a pair at a right angle in 6 of 6. By
-# dimensionalities alone most models at S = 0.3 would pass for triangles; by their angles few are. Twenty features in five dimensions go from 1.00 to 5.97 features per dimension (equal importance) and to 2.93
-# ($0.7^i$).
+# dimensionalities alone most models at S = 0.3 would pass for triangles; by their angles few are. Twenty features in
+# five dimensions go from 1.00 to 5.97 features per dimension (equal importance) and to 2.93 ($0.7^i$).
 #
 # The MNIST features have 1.1 features per dimension, as they have when shuffled, where synthetic ones of the sparsity
 # measured have 1.2; the curve is flat there and this number tells little. But no single feature is longer than 0.5 in
 # any of the five models. The plane holds what many features have in common, not single features: it explains 37 % of
-# the variance, and 4.7 % once each feature is shuffled by itself, where 2/49 = 4.1 % is what a plane holds of
-# independent features. Two principal components explain as much, to 3 %, in each run (figure
+# the variance, and 4.7 % once each feature is shuffled by itself, where a linear map could explain at most 2/49 =
+# 4.1 % of independent features. Two principal components explain as much, to 3 %, in each run (figure
 # `mnist_among_synthetic`): with dense, correlated data the toy model finds them and no more. Superposition in the
 # sense of Elhage and others, single features that share directions because they rarely meet, needs sparser features
 # than these.
