@@ -651,7 +651,7 @@ results.record(
 fig, axes = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 2.7))
 panels = {
     "features per dimension": lambda w, _: sp.features_per_dimension(w),
-    "superposition, mean over features": lambda w, _: sp.interference(w).mean(-1),
+    "superposition (mean)": lambda w, _: sp.interference(w).mean(-1),
     "explained share of the variance": lambda _, explained: explained,
 }
 marks = {
@@ -665,7 +665,7 @@ for ax, (what, measure) in zip(axes, panels.items(), strict=True):
         ax.plot(s_sets, measure(*sets[kind]), marker, color=colour, label=name, markersize=4, fillstyle="none")
     ax.set(xlabel="sparsity S", ylabel=what, ylim=(0, None))
 axes[2].plot(s_sets, principal, "_", ms=9, color=plotting.GREEN, label="MNIST: two principal components")
-axes[2].axhline(2 / 49, color="0.6", linestyle=":", label="2/49: two of 49 independent features")
+axes[2].axhline(2 / 49, color="0.6", linestyle=":", label="2/49: at most, linearly, of independent features")
 fig.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 alt = "Features per dimension, superposition and explained variance against sparsity."
 results.save_figure(fig, "mnist_among_synthetic", alt=alt)
@@ -723,7 +723,9 @@ results.findings(
         ("the same, random angles", "gathered_two_random", "not given"),
         ("the same, mean of 6 seeds", "seeds_gathered_mean", "one run"),
         ("seeds of 6 with 0.8 or more near two rays", "seeds_count", "one run"),
-        ("importance and encoder norm, least correlation of 6 runs", "norm_correlation_min", "higher with importance"),
+        ("seeds of 6 beyond 95 % of 2,000 random draws", "seeds_above_random", "one run"),
+        ("the same, encoder columns", "seeds_columns_above_random", "one run"),
+        ("importance and encoder norm, correlation in each of 6 runs", "norm_correlations", "higher with importance"),
         (
             "importance and decoder bias, correlation in each of 6 runs",
             "bias_correlations",
