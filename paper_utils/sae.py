@@ -2,41 +2,31 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformer_lens.hook_points import HookPoint
 
 from paper_utils import training
 from paper_utils.data import Images
 
+try:
+    from transformer_lens import HookedRootModule
+except ImportError:  # TransformerLens 3, the newest that fits the transformers on Colab
+    from transformer_lens.hook_points import HookedRootModule
+
 PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081
-KINDS = ("published", "corrected", "topk")
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """Recipe of the classifier: plain SGD for five epochs, under-trained on purpose, as in the original notebook."""
-
-    epochs: int = 5
-    lr: float = 1e-3
-    batch_size: int = 64
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.lr <= 0 or self.batch_size < 1:
-            raise ValueError(f"ClassifierConfig: epochs, lr and batch_size must be above 0, got {self}")
+DEAD_AFTER = 1000  # steps in a row on which a feature does not fire, until the auxiliary loss takes it for dead
+AUXILIARY = 1 / 32  # weight of that loss (Gao et al. 2024)
 
 
 @dataclass(frozen=True)
 class SAEConfig:
-    """Recipe of the autoencoder.
-
-    `l1` weighs the activations summed over features *and* batch, as in the original notebook: on a full batch this is
-    `l1 * batch_size` times the usual mean over the batch.
-    """
+    """Recipe of the autoencoder; `l1` weighs a sum over the batch: `l1 * batch_size` is the usual weight, of a mean."""
 
     epochs: int = 200
     batch_size: int = 64
@@ -52,10 +42,12 @@ class SAEConfig:
             raise ValueError(f"SAEConfig: needs l1 >= 0 and 0 < lr_decay <= 1, got {self}")
 
 
-class Classifier(nn.Module):
+class Classifier(HookedRootModule):
     """The multilayer perceptron 784 - 128 - 128 - 10 whose second layer h, before its ReLU, the autoencoders read.
 
     h = W_2 relu(W_1 (x - 0.1307) / 0.3081 + b_1) + b_2,  logits = W_3 relu(h) + b_3,  pixels x in 0..1
+
+    Hook point: "h". `run_with_hooks(x, fwd_hooks=[("h", edit)])` goes on with what edit(h, hook) returns in its place.
     """
 
     def __init__(self, d_hidden: int = 128, seed: int = 0) -> None:
@@ -64,58 +56,93 @@ class Classifier(nn.Module):
             self.fc1 = nn.Linear(784, d_hidden)
             self.fc2 = nn.Linear(d_hidden, d_hidden)
             self.fc3 = nn.Linear(d_hidden, 10)
+        self.h = HookPoint()
+        self.setup()
 
     def activations(self, x: Float[Tensor, "batch 784"]) -> Float[Tensor, "batch hidden"]:
         """The second layer's output before its ReLU."""
         return self.fc2(F.relu(self.fc1((x - PIXEL_MEAN) / PIXEL_STD)))
 
-    def head(self, activations: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch 10"]:
-        """Logits from (true or reconstructed) activations."""
-        return self.fc3(F.relu(activations))
-
     def forward(self, x: Float[Tensor, "batch 784"]) -> Float[Tensor, "batch 10"]:
         """Logits from pixels."""
-        return self.head(self.activations(x))
+        return self.fc3(F.relu(self.h(self.activations(x))))
 
 
-def train_classifier(model: Classifier, images: Images, config: ClassifierConfig, seed: int) -> training.History:
-    """Train the classifier in place; returns `training.fit`'s history ("step_loss" is the curve)."""
+def train_classifier(
+    model: Classifier, images: Images, seed: int, epochs: int = 5, lr: float = 1e-3
+) -> training.History:
+    """Train in place by the original notebook's recipe, which stops early; `training.fit`'s history."""
     images = images.to(training.device_of(model))
     return training.fit(
         lambda x, y: F.cross_entropy(model(x), y),
         [images.train_x, images.train_y],
-        torch.optim.SGD(model.parameters(), lr=config.lr),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
+        torch.optim.SGD(model.parameters(), lr=lr),
+        epochs=epochs,
+        batch_size=64,
         seed=seed,
         label="classifier",
     )
 
 
 @torch.no_grad()
-def activations_of(
-    classifier: Classifier, images: Images, seed: int
-) -> tuple[Float[Tensor, "n hidden"], Int[Tensor, " n"]]:
-    """The activations of all training images in one shuffled order, and that order: which image each row is of."""
+def activations_of(classifier: Classifier, images: Images, seed: int) -> tuple[Tensor, Tensor]:
+    """The activations [n hidden] of all training images in a shuffled order, and that order [n]."""
     x = images.train_x.to(training.device_of(classifier))
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed)).to(x.device)
-    # By parts: the normalised pixels of 60,000 images at once would take another 190 MB.
     return torch.cat([classifier.activations(part) for part in x.split(5000)])[order], order
 
 
+def _largest(f: Float[Tensor, "*batch feature"], n: int) -> Float[Tensor, "*batch feature"]:
+    """The n largest of each row, and 0 in place of the others."""
+    return f if f.shape[-1] <= n else f * (f >= f.detach().topk(n, sorted=False).values.amin(-1, keepdim=True))
+
+
+def _largest_of_batch(model, f):
+    n = model.k * len(f)
+    return f * (f > model.threshold) if model.threshold >= 0 else _largest(f.flatten(), n).view_as(f)
+
+
+def _revive(config, f, model, rectified, error):
+    dead, error = model.silent >= DEAD_AFTER, error.detach()
+    rebuilt = _largest(rectified[:, dead], max(1, error.shape[1] // 2)) @ model.w_dec[dead]
+    share = (error - rebuilt).square().sum() / (error - error.mean(0)).square().sum()
+    return {"auxiliary": AUXILIARY * dead.any() * share.nan_to_num(0.0, posinf=0.0)}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What tells one kind of autoencoder from another."""
+
+    activation: Callable  # (model, rectified) -> f, what is kept of relu(W_enc (x - b_dec) + b_enc)
+    penalty: Callable  # (config, f, model, rectified, error) -> terms beside the squared error
+    original: bool = False  # the original notebook's biases and norms
+    by_k: bool = False  # as many features as k says: the encoder starts as the decoder, the dead are revived
+
+
+KINDS = {
+    "published": Kind(lambda _, f: f, lambda c, f, *_: {"l1": c.l1 * f.sum()}, original=True),
+    "corrected": Kind(lambda _, f: f, lambda c, f, *_: {"l1": c.l1 * c.batch_size * f.sum() / len(f)}),
+    "topk": Kind(lambda model, f: _largest(f, model.k), _revive, by_k=True),
+    "batchtopk": Kind(_largest_of_batch, _revive, by_k=True),
+}
+
+
 class SparseAutoencoder(nn.Module):
-    """A sparse autoencoder with one of three recipes.
+    """A sparse autoencoder: f = activation(relu(W_enc (x - b_dec) + b_enc)), x_hat = W_dec^T f + b_dec.
 
-    f = relu(W_enc (x - b_dec) + b_enc),  x_hat = W_dec^T f + b_dec
+    loss = mean over the batch of |x - x_hat|^2 + penalty; activation and penalty are those of its kind in `KINDS`:
 
-    - "published": the original notebook's. Each side has a second bias (bias_enc, bias_dec: the linear layers' own).
-      The decoder is scaled once to unit norm along the features, which is not a feature's direction.
-    - "corrected": one bias per side; each feature's decoder direction (a row of w_dec) has unit norm, always.
-    - "topk": as corrected, but only the k largest f of a sample are kept, there is no L1, and the encoder starts
-      as the decoder (Gao et al. 2024, arXiv 2406.04093; without their auxiliary loss).
+    - "published": the original notebook's. Penalty: `l1` times the sum of f over the batch. Each side has a second bias
+      (bias_enc, bias_dec). The decoder is scaled once to unit norm along the features, not along their directions.
+    - "corrected": one bias a side, the L1 a mean over the batch; each feature's direction (a row of w_dec) has norm 1.
+    - "topk": as corrected, but a point keeps its k largest f. Penalty: of the features that DEAD_AFTER steps did not
+      fire, the d_input / 2 largest of a point rebuild what the others miss, AUXILIARY |error - rebuilt|^2 /
+      |error - mean error|^2 (Gao et al. 2024, arXiv 2406.04093).
+    - "batchtopk": a batch of N points keeps its k N largest. `train_sae` ends with setting `threshold`, the mean of the
+      smallest that a batch keeps; from then on f > threshold is kept (Bussmann et al. 2024, arXiv 2412.06410).
 
-    To train with another loss, override `loss` in a subclass. Where a loss has a gradient for features that do not
-    fire, let `sub_dictionary` return self: each step then computes on the whole dictionary.
+    `norm_axis` is what `project_gradient` goes along (None: nowhere), `unit_norm` whether `renormalise` acts. Another
+    loss: override `loss`; where features that do not fire have a gradient in it, let `sub_dictionary` return self.
     Raises: ValueError for an unknown kind, or a k outside 1..n_features.
     """
 
@@ -124,116 +151,103 @@ class SparseAutoencoder(nn.Module):
     ) -> None:
         super().__init__()
         if kind not in KINDS:
-            raise ValueError(f"SparseAutoencoder: kind must be one of {KINDS}, got {kind!r}")
-        if kind == "topk" and not 1 <= k <= n_features:
-            raise ValueError(f"SparseAutoencoder: k must be in 1..{n_features}, got {k}")
-        self.kind, self.k, self.norm_axis = kind, k, 0 if kind == "published" else 1
+            raise ValueError(f"SparseAutoencoder: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        if (of := KINDS[kind]).by_k and not 1 <= k <= n_features:
+            raise ValueError(f"SparseAutoencoder: k must be in 1..{n_features}, the number of features, got {k}")
+        self.kind, self.k, self.norm_axis, self.unit_norm = kind, k, 0 if of.original else 1, not of.original
         with training.seeded(seed):
             encoder, decoder = nn.Linear(d_input, n_features), nn.Linear(n_features, d_input)
         w_dec = decoder.weight.detach().T.contiguous()
         self.w_dec = nn.Parameter(w_dec / w_dec.norm(dim=self.norm_axis, keepdim=True))
         # Gao et al. start the encoder at the decoder's transpose: with independent ones, most features die at once.
-        self.w_enc = nn.Parameter((self.w_dec if kind == "topk" else encoder.weight).detach().clone())
+        self.w_enc = nn.Parameter((self.w_dec if of.by_k else encoder.weight).detach().clone())
         self.b_enc = nn.Parameter(torch.zeros(n_features))
         self.b_dec = nn.Parameter(torch.zeros(d_input))
-        both = kind == "published"
-        self.bias_enc = nn.Parameter(encoder.bias.detach().clone()) if both else 0.0
-        self.bias_dec = nn.Parameter(decoder.bias.detach().clone()) if both else 0.0
+        self.bias_enc = nn.Parameter(encoder.bias.detach().clone()) if of.original else 0.0
+        self.bias_dec = nn.Parameter(decoder.bias.detach().clone()) if of.original else 0.0
+        self.register_buffer("threshold", torch.tensor(-1.0))
+        self.register_buffer("silent", torch.zeros(n_features), persistent=False)  # steps since a feature fired
+
+    def rectified(self, x: Float[Tensor, "batch input"]) -> Float[Tensor, "batch feature"]:
+        """relu(W_enc (x - b_dec) + b_enc), of which a kind may keep a part only."""
+        return F.relu(F.linear(x - self.b_dec, self.w_enc, self.b_enc + self.bias_enc))
 
     def encode(self, x: Float[Tensor, "batch input"]) -> Float[Tensor, "batch feature"]:
         """Feature activations f >= 0."""
-        f = F.relu(F.linear(x - self.b_dec, self.w_enc, self.b_enc + self.bias_enc))
-        if self.kind == "topk" and f.shape[-1] > self.k:
-            f = f * (f >= f.detach().topk(self.k, dim=-1, sorted=False).values.amin(-1, keepdim=True))
-        return f
+        return KINDS[self.kind].activation(self, self.rectified(x))
 
     def decode(self, f: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch input"]:
         """Reconstruction x_hat."""
         return f @ self.w_dec + (self.b_dec + self.bias_dec)
 
-    def loss(self, x: Float[Tensor, "batch input"], config: SAEConfig) -> dict[str, Float[Tensor, ""]]:
-        """The terms whose sum is minimised: |x - x_hat|^2, mean over the batch, and the weighted L1.
+    def forward(self, x: Float[Tensor, "batch input"]) -> Float[Tensor, "batch input"]:
+        """Reconstruction of x."""
+        return self.decode(self.encode(x))
 
-        `train_sae` calls it on the `sub_dictionary` of the features that some point of x fires.
-        """
-        f = self.encode(x)
-        reconstruction = (x - self.decode(f)).square().sum(-1).mean()
-        scale = {"published": 1.0, "corrected": config.batch_size / len(x), "topk": 0.0}[self.kind]
-        return {"reconstruction": reconstruction, "l1": config.l1 * scale * f.sum()}
+    def loss(self, x: Float[Tensor, "batch input"], config: SAEConfig) -> dict[str, Float[Tensor, ""]]:
+        """The terms whose sum is minimised; `train_sae` calls it on a `sub_dictionary`."""
+        kind, rectified = KINDS[self.kind], self.rectified(x)
+        f = kind.activation(self, rectified)
+        error = x - self.decode(f)
+        return {"reconstruction": error.square().sum(-1).mean(), **kind.penalty(config, f, self, rectified, error)}
 
     def sub_dictionary(self, features: Int[Tensor, " some"]) -> "SparseAutoencoder":
         """This autoencoder with these features only. Gradients of what it computes reach this one's parameters."""
         part = copy.copy(self)
-        part._parameters = {}
+        part._parameters, part._buffers = {}, {**self._buffers, "silent": self.silent[features]}
         for name, parameter in self.named_parameters():
-            per_input = name in ("b_dec", "bias_dec")
-            setattr(part, name, parameter if per_input else parameter.index_select(0, features))
+            setattr(part, name, parameter if name in ("b_dec", "bias_dec") else parameter.index_select(0, features))
         return part
 
     @torch.no_grad()
     def project_gradient(self) -> None:
-        """Remove from the gradient of w_dec what is parallel to w_dec, along the axis of its normalisation.
-
-        For the published kind that axis runs over the features: the projection moves a feature that does not fire.
-        """
-        w, grad = self.w_dec, self.w_dec.grad
-        along = (grad * w).sum(self.norm_axis, keepdim=True) / w.square().sum(self.norm_axis, keepdim=True)
-        grad.addcmul_(along, w, value=-1)
+        """Remove from w_dec's gradient what is parallel along `norm_axis`; if that is 0, features at rest move, too."""
+        if self.norm_axis is not None:
+            w, grad, axis = self.w_dec, self.w_dec.grad, self.norm_axis
+            grad.addcmul_((grad * w).sum(axis, keepdim=True) / w.square().sum(axis, keepdim=True), w, value=-1)
 
     @torch.no_grad()
     def renormalise(self) -> None:
         """Bring each feature's direction back to unit norm; the original notebook's line for this has no effect."""
-        if self.kind != "published":
+        if self.unit_norm:
             self.w_dec.div_(torch.linalg.vector_norm(self.w_dec, dim=1, keepdim=True))
 
 
-def train(
-    model: SparseAutoencoder,
-    images: Images,
-    config: SAEConfig,
-    classifier: Classifier,
-    seed: int,
-    live_at: tuple[int, ...] = (),
-) -> training.History:
-    """`train_sae` on the classifier's activations of the training images, in the order that `seed` shuffles them to."""
-    activations, _ = activations_of(classifier, images, seed)
-    return train_sae(model, activations.to(training.device_of(model)), config, live_at)
-
-
 def train_sae(
-    model: SparseAutoencoder, activations: Float[Tensor, "n input"], config: SAEConfig, live_at: tuple[int, ...] = ()
+    model: SparseAutoencoder, activations: Float[Tensor, "n input"], config: SAEConfig, counts_at: tuple[int, ...] = ()
 ) -> training.History:
     """Train an autoencoder in place with Adam, over the batches in stored order.
 
-    A feature that no point of a batch fires has no part in f or x_hat, and its gradient is 0. Each step therefore finds
-    the features that fire, and computes loss and gradient on the `sub_dictionary` of these.
+    A feature that no point of a batch fires has the gradient 0: each step computes loss and gradient on the
+    `sub_dictionary` of the features that fire (and of the dead, where the penalty revives them).
 
-    Returns: per epoch, the terms of the loss, "reconstruction" and "l1" (summed over the batches, as the original
-        notebook states them), "loss" (their sum, mean over the batches), "l0" (features per sample), "fired" (features
-        that fired at least once in training), "lr"; and "live", the features that some point fires after each epoch of
-        `live_at`.
-    Raises: ValueError for activations of another width, or none; FloatingPointError, which names the epoch, where the
-        loss is no longer finite.
+    Returns: per epoch, the terms of the loss (summed over the batches, as the original notebook states them), "loss"
+        (mean over the batches), "l0" (features per sample), "fired" (features that fired at least once in training),
+        "lr"; and "counts", the `firing_counts` after each epoch of `counts_at`.
+    Raises: ValueError for activations of another width, or none; FloatingPointError for a loss that is not finite.
     """
     n, width = len(activations), model.w_enc.shape[1]
     if activations.shape[1] != width or n == 0:
         raise ValueError(f"train_sae: needs activations [n, {width}] with n above 0, got {list(activations.shape)}")
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-    batches, counts, live = math.ceil(n / config.batch_size), torch.zeros_like(model.b_enc), []
+    batches, fired, counts = math.ceil(n / config.batch_size), torch.zeros_like(model.b_enc), []
+    model.threshold.fill_(-1.0)
 
     def loss(x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
             fires = model.encode(x).sign().sum(0)
-        counts.add_(fires)
-        terms = model.sub_dictionary(fires.nonzero()[:, 0]).loss(x, config)
-        # `fit` records means over the batches; the original notebook prints sums.
+            fired.add_(fires)
+            model.silent.add_(1).masked_fill_(fires > 0, 0)
+        used = (fires > 0) | (model.silent >= DEAD_AFTER) if KINDS[model.kind].by_k else fires
+        terms = model.sub_dictionary(used.nonzero()[:, 0]).loss(x, config)
         return sum(terms.values()), {name: batches * term for name, term in terms.items()}
 
+    @torch.no_grad()
     def each_epoch(epoch: int) -> dict[str, float]:
-        if epoch in live_at:
-            live.append(firing_counts(model, activations).count_nonzero().item())
-        metrics = {"l0": counts.sum().item() / n, "fired": float(counts.count_nonzero())}
-        counts.zero_()
+        if epoch in counts_at:
+            counts.append(firing_counts(model, activations).tolist())
+        metrics = {"l0": fired.sum().item() / n, "fired": float(fired.count_nonzero())}
+        fired.zero_()
         return metrics
 
     history = training.fit(
@@ -250,15 +264,16 @@ def train_sae(
         each_epoch=each_epoch,
         label=f"sae {model.kind}",
     )
+    kept = [f.detach()[f > 0].min() for f in map(model.encode, activations.split(config.batch_size)) if f.any()]
+    model.threshold.fill_(torch.stack(kept).mean() if kept else 0.0)
     del history["step_loss"]  # 187,600 numbers that nobody reads
-    return history | {"live": live}
+    return history | {"counts": counts}
 
 
 @torch.no_grad()
 def firing_counts(sae: SparseAutoencoder, x: Float[Tensor, "n input"]) -> Int[Tensor, " feature"]:
     """On how many points each feature is above 0."""
-    # By chunks: the features of 60,000 points are 250 MB, those of 500 stay in the cache.
-    return torch.stack([sae.encode(points).sign().sum(0).long() for points in x.split(500)]).sum(0)
+    return label_counts(sae, x, torch.zeros(len(x), dtype=torch.long, device=x.device), 1)[:, 0]
 
 
 @torch.no_grad()
@@ -273,8 +288,8 @@ def label_counts(
         got = f"{len(y)} labels {sorted(set(y.tolist()))[:20]} for {len(x)} points"
         raise ValueError(f"label_counts: needs points, with one label in 0..{n_classes - 1} each, got {got}")
     counts = torch.zeros(len(sae.b_enc), n_classes, device=x.device)
+    # By chunks, which stay in the cache. In float32, which holds whole numbers exactly up to 16,777,216.
     for points, labels in zip(x.split(500), y.split(500), strict=True):
-        # In float32: it is what the fast product takes, and it holds whole numbers exactly up to 16,777,216.
         counts.addmm_(sae.encode(points).sign().T, F.one_hot(labels, n_classes).float())
     return counts.long()
 
@@ -293,8 +308,9 @@ def mutual_information(
     """
     if (counts > class_sizes).any() or (counts < 0).any():
         raise ValueError("mutual_information: counts must lie between 0 and class_sizes")
-    # p(f, y), [feature, fires/silent, class]
-    joint = torch.stack([counts, class_sizes - counts], 1).double() / class_sizes.sum()
+    joint = (
+        torch.stack([counts, class_sizes - counts], 1).double() / class_sizes.sum()
+    )  # [feature, fires/silent, class]
     independent = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)
     # xlogy(0, .) = 0 is the limit that the definition takes for empty cells.
     bits = (torch.xlogy(joint, joint) - torch.xlogy(joint, independent)).sum((1, 2)) / math.log(2)
@@ -303,36 +319,20 @@ def mutual_information(
 
 @torch.no_grad()
 def evaluate(
-    sae: SparseAutoencoder, classifier: Classifier, x: Float[Tensor, "n input"], y: Int[Tensor, " n"]
+    edit: Callable[[Tensor], Tensor], classifier: Classifier, x: Float[Tensor, "n 784"], y: Int[Tensor, " n"]
 ) -> dict[str, float]:
-    """How sparse, how faithful and how useful the reconstruction of activations x is.
+    """How faithful and how useful edit(h) is in place of the classifier's h; edit may be an autoencoder.
 
-    Returns: "l0" (features per point), "mse" (per coordinate), "variance_explained" (1 - sum |x - x_hat|^2 /
-        sum |x - mean x|^2), "accuracy" and "cross_entropy" (nats) of the classifier reading x_hat, and "loss_recovered"
-        (CE_0 - CE_hat) / (CE_0 - CE), where CE_0 has zeros in place of x (Bricken et al. 2023): 1 is as good as x.
+    Returns: "variance_explained" (1 - sum |h - h_hat|^2 / sum |h - mean h|^2); of the classifier that goes on with
+        h_hat, "accuracy", "loss_added" (CE_hat - CE, in nats) and "loss_recovered" (CE_0 - CE_hat) / (CE_0 - CE), where
+        CE_0 has zeros in place of h (Bricken et al. 2023).
     """
-    f = sae.encode(x)
-    x_hat = sae.decode(f)
-    original, zeros, loss = (F.cross_entropy(classifier.head(h), y).item() for h in (x, torch.zeros_like(x), x_hat))
+    h_hat = edit(h := classifier.activations(x))
+    given = [classifier.run_with_hooks(x, fwd_hooks=[("h", lambda _, hook, new=new: new)]) for new in (h, 0 * h, h_hat)]
+    original, zeros, loss = (F.cross_entropy(logits, y).item() for logits in given)
     return {
-        "l0": f.sign().sum(1).mean().item(),
-        "mse": (x - x_hat).square().mean().item(),
-        "variance_explained": 1 - ((x - x_hat).square().sum() / (x - x.mean(0)).square().sum()).item(),
-        "accuracy": (classifier.head(x_hat).argmax(1) == y).float().mean().item(),
-        "cross_entropy": loss,
+        "variance_explained": 1 - ((h - h_hat).square().sum() / (h - h.mean(0)).square().sum()).item(),
+        "accuracy": (given[-1].argmax(1) == y).float().mean().item(),
+        "loss_added": loss - original,
         "loss_recovered": (zeros - loss) / (zeros - original),
     }
-
-
-@torch.no_grad()
-def to_pixels(
-    classifier: Classifier, directions: Float[Tensor, "k hidden"], open_share: Float[Tensor, "k hidden"]
-) -> Float[Tensor, "k 784"]:
-    """Directions of the second layer carried back to pixels: the mean gradient of d . h with respect to the image.
-
-    d . h = d . W_2 relu(W_1 x + b_1) has the gradient W_1^T (open * W_2^T d), where open is 1 for the first layer's
-    units that are above 0. `open_share` is its mean over the points of interest: the share on which each unit is open.
-    """
-    w_1, w_2 = classifier.fc1.weight / PIXEL_STD, classifier.fc2.weight
-    back = einsum(directions, w_2, "k hidden2, hidden2 hidden1 -> k hidden1") * open_share
-    return einsum(back, w_1, "k hidden1, hidden1 pixel -> k pixel")
