@@ -105,8 +105,8 @@ def _largest_of_batch(model, f):
 def _revive(config, f, model, rectified, error):
     dead, error = model.silent >= DEAD_AFTER, error.detach()
     rebuilt = _largest(rectified[:, dead], max(1, error.shape[1] // 2)) @ model.w_dec[dead]
-    share = (error - rebuilt).square().sum() / (error - error.mean(0)).square().sum()
-    return {"auxiliary": AUXILIARY * dead.any() * share.nan_to_num(0.0, posinf=0.0)}
+    missed, spread = (error - rebuilt).square().sum(), (error - error.mean(0)).square().sum()
+    return {"auxiliary": AUXILIARY * missed / spread if dead.any() and spread > 0 else 0 * missed}
 
 
 @dataclass(frozen=True)
