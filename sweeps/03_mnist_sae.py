@@ -3,11 +3,13 @@
 Four kinds at four strengths (the L1 weight, or k), all on the same schedule of four epochs, the learning rate halved
 after each; the notebook draws its own long trainings on the same axes. Three subspaces of k dimensions stand beside
 them, which need no training: the largest principal components, the neurons of largest variance, random directions.
-Everything varies with the seed: classifier, order of the images, autoencoder. Measured on the 10,000 test images;
-`live` counts features that at least one of the 60,000 training images fires.
+Everything varies with the seed: classifier, order of the images, autoencoder. Measured on the 10,000 test images; on
+the 60,000 training images, `live` counts features that at least one fires, and `best_bits` is the most that the firing
+of one feature (the sign of one coordinate) tells about the digit.
 """
 
 import torch
+from torch.nn import functional as F
 
 from paper_utils import data, sae
 
@@ -37,21 +39,31 @@ def autoencoder(kind: str, strength: float, x: torch.Tensor, seed: int) -> sae.S
     return model.cpu().requires_grad_(False)
 
 
+def best_bits(fires: torch.Tensor, labels: torch.Tensor) -> float:
+    """The largest mutual information of a column of `fires` with the labels."""
+    counts = fires.float().T @ F.one_hot(labels, 10).float()
+    return sae.mutual_information(counts.long(), torch.bincount(labels, minlength=10)).max().item()
+
+
 def run(images: data.Images, seed: int, kind: str, device: str = "cpu") -> list[dict[str, float]]:
     """Train a classifier and an autoencoder of each strength on its activations; what the docstring above names."""
     classifier = sae.Classifier(seed=seed).to(device)
     sae.train_classifier(classifier, images, seed)
-    x, _ = sae.activations_of(classifier, images, seed)
-    classifier, rows = classifier.cpu().requires_grad_(False), []
+    x, order = sae.activations_of(classifier, images, seed)
+    classifier, labels, rows = classifier.cpu().requires_grad_(False), images.train_y[order.cpu()], []
     for strength in STRENGTHS[kind]:
         if kind in TRAINED:
             model = autoencoder(kind, strength, x, seed)
             counts = sae.firing_counts(model, classifier.activations(images.test_x))
             sizes = {"l0": counts.sum().item() / len(images.test_x)}
-            sizes["live"] = sae.firing_counts(model, x.cpu()).count_nonzero().item()
+            by_label = sae.label_counts(model, x.cpu(), labels)
+            sizes["live"] = by_label.sum(1).count_nonzero().item()
+            told = sae.mutual_information(by_label, torch.bincount(labels, minlength=10)).max().item()
         else:
             mean, basis = x.cpu().mean(0), subspace(kind, x.cpu(), seed)[:, :strength]
             model = lambda h, mean=mean, basis=basis: mean + (h - mean) @ basis @ basis.T  # noqa: E731
             sizes = {"l0": strength, "live": strength}
-        rows.append({"strength": strength, **sizes, **sae.evaluate(model, classifier, images.test_x, images.test_y)})
+            told = best_bits((x.cpu() if kind == "neurons" else x.cpu() - mean) @ basis > 0, labels)
+        found = sae.evaluate(model, classifier, images.test_x, images.test_y)
+        rows.append({"strength": strength, **sizes, "best_bits": told, **found})
     return rows
