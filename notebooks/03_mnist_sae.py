@@ -474,10 +474,10 @@ if feature >= len(counts) or counts[feature] == 0:
     raise ValueError(f"FEATURE = {FEATURE} fires on no image; those that do: {counts.nonzero()[:, 0].tolist()}")
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-titles = ("its own images' labels", "labels in stored order, as in the original")
+titles = [("its own images' labels", "labels in stored order, as in the original"), ("", "")]
 fig, axes = plt.subplots(2, 2, figsize=(plotting.TEXT_WIDTH, 3.6), sharex=True, sharey="row")
-for row, j, titles in zip(axes, (feature, ranked[0].item()), (titles, ("", "")), strict=True):
-    for ax, table, title in zip(row, (by_label, misaligned), titles, strict=True):
+for row, j, pair in zip(axes, (feature, ranked[0].item()), titles, strict=True):
+    for ax, table, title in zip(row, (by_label, misaligned), pair, strict=True):
         ax.bar(range(10), table[j] / table[j].sum(), color=plotting.BLUE)
         ax.stairs(class_sizes / n, np.arange(-0.5, 10), color="0.4", linewidth=0.8)
         ax.set(xticks=range(10), title=title)

@@ -220,7 +220,6 @@ def train_sae(
 
     A feature that no point of a batch fires has the gradient 0: each step computes loss and gradient on the
     `sub_dictionary` of the features that fire (and of the dead, where the penalty revives them).
-
     Returns: per epoch, the terms of the loss (summed over the batches, as the original notebook states them), "loss"
         (mean over the batches), "l0" (features per sample), "fired" (features that fired at least once in training),
         "lr"; and "counts", the `firing_counts` after each epoch of `counts_at`.
@@ -264,9 +263,10 @@ def train_sae(
         each_epoch=each_epoch,
         label=f"sae {model.kind}",
     )
-    kept = [f.detach()[f > 0].min() for f in map(model.encode, activations.split(config.batch_size)) if f.any()]
-    model.threshold.fill_(torch.stack(kept).mean() if kept else 0.0)
-    del history["step_loss"]  # 187,600 numbers that nobody reads
+    if KINDS[model.kind].activation is _largest_of_batch:
+        kept = [f.detach()[f > 0].min() for f in map(model.encode, activations.split(config.batch_size)) if f.any()]
+        model.threshold.fill_(torch.stack(kept).mean() if kept else 0.0)
+    history.pop("step_loss")  # 187,600 numbers that nobody reads
     return history | {"counts": counts}
 
 

@@ -1,3 +1,4 @@
+import importlib
 import math
 from dataclasses import replace
 
@@ -389,3 +390,54 @@ def test_bad_input_is_named(call, message):
 def test_divergence_is_an_error_that_names_the_epoch():
     with pytest.raises(FloatingPointError, match=r"sae published: .*epoch 1"):
         sae.train_sae(sae.SparseAutoencoder(6, 9), points() * 1e30, SMALL)
+
+
+# ---- The sweeps
+
+
+@pytest.fixture
+def noise_images() -> data.Images:
+    return images_of(torch.rand(200, 784, generator=torch.Generator().manual_seed(0)), torch.arange(200) % 10)
+
+
+def test_a_point_of_the_frontiers_is_decided_by_its_seed(monkeypatch, noise_images):
+    sweep = importlib.import_module("sweeps.03_mnist_sae")
+    monkeypatch.setattr(sweep, "STRENGTHS", {"topk": (3,), "principal components": (2, 128)})
+    first, again, other = (sweep.run(noise_images, seed, "topk") for seed in (0, 0, 1))
+    assert first == again != other
+    assert first[0]["l0"] <= 3 and 0 < first[0]["live"] <= 1024 and 0 <= first[0]["best_bits"] <= 1
+    two, everything = sweep.run(noise_images, 0, "principal components")
+    assert everything["variance_explained"] == pytest.approx(1, abs=1e-5) and two["variance_explained"] < 1
+    assert everything["loss_added"] == pytest.approx(0, abs=1e-5)
+
+
+def test_subspaces_are_orthonormal_and_components_explain_most():
+    sweep = importlib.import_module("sweeps.03_mnist_sae")
+    x = points(300, 4) * torch.tensor([1.0, 5.0, 2.0, 3.0])
+    kept = {}
+    for kind in ("principal components", "neurons", "random directions"):
+        basis = sweep.subspace(kind, x, seed=0)
+        assert torch.allclose(basis.T @ basis, torch.eye(4), atol=1e-5)
+        kept[kind] = ((x - x.mean(0)) @ basis[:, :2]).square().sum().item()
+    assert kept["principal components"] >= kept["neurons"] > kept["random directions"]
+    assert sweep.subspace("neurons", x, 0)[:, 0].tolist() == [0.0, 1.0, 0.0, 0.0]
+
+
+def test_an_arm_changes_what_its_name_says(monkeypatch, noise_images):
+    sweep = importlib.import_module("sweeps.03_mnist_sae_deaths")
+    monkeypatch.setattr(sweep, "MARKS", (1, 2))
+    rows = {arm: sweep.run(noise_images, 0, arm) for arm in ("original recipe", "unit norm", "no L1")}
+    assert [row["epoch"] for row in rows["no L1"]] == [1, 2] and rows["no L1"][1]["l1"] == 0
+    assert rows["unit norm"][1]["final_norm"] == pytest.approx(1) != rows["original recipe"][1]["final_norm"]
+    white = sweep.whitened(x := points(300, 5) * torch.arange(1, 6))
+    total = (x - x.mean(0)).square().sum()
+    assert white.square().sum() == pytest.approx(total.item(), rel=1e-4)
+    assert torch.allclose(white.T @ white, torch.eye(5) * total / 5, rtol=1e-3, atol=1e-2 * total / 5)
+
+
+def test_recovery_of_the_features_themselves_is_1_and_of_their_opposites_is_not():
+    sweep = importlib.import_module("sweeps.03_mnist_sae_toys")
+    known = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    assert sweep.recovery(known, 3 * known) == pytest.approx(1)
+    assert sweep.recovery(known, -known) == pytest.approx(0)
+    assert sweep.recovery(known, torch.tensor([[1.0, 1.0]])) == pytest.approx(0.5**0.5)
