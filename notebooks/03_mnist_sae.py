@@ -692,7 +692,6 @@ axes[2].fill_between(
 )
 axes[2].axhline(0, color="0.3", linewidth=0.8)
 axes[2].set(xticks=range(10), xlabel="digit", title=f"feature {best_j}: change of logit")
-axes[2].legend(loc="lower right")
 alt = "For sixteen features: on which digits they fire and how each logit changes without them; for one of them with intervals over images and random directions beside."
 results.save_figure(fig, "ablation", alt=alt)
 
@@ -716,7 +715,7 @@ print(
 
 # %% [markdown]
 # **Figure `ablation`.** The sixteen most informative features. Left: the share of each digit's training images that fire the feature. Middle: the mean change of each logit (less the mean of all ten) when the feature is taken out, on the test images that fire it; red up, blue down.
-# Right: the same for the most informative feature, with 95 % intervals of the mean over images; grey: the same ablation in fifty random directions. Most features lower the digit that fires them most when they are taken out, more than a random direction of the same length does: what they tell, the classifier uses. None acts on one digit only.
+# Right: the same for the most informative feature, with 95 % intervals of the mean over images; grey: where 95 % of fifty random directions come to. Most features lower the digit that fires them most when they are taken out, more than a random direction of the same length does: what they tell, the classifier uses. None acts on one digit only.
 #
 # ## What features look like
 #
@@ -866,7 +865,7 @@ results.findings(rows)
 # - What remains is a linear code: antipodal pairs for the axes that vary most, always-on coordinates for the rest. It rebuilds the activations as well as the same number of principal components, and no better.
 # - With information? Less than before. The best feature of the original recipe tells less about the digit than the best neuron, the best component, or a detector of one digit, and no more than the median random direction.
 # - What features tell, the classifier uses: taking one out lowers mostly the logit of the digit that fires it most.
-# - Where features are sparse and known, top-k recovers them. The method is not at fault here; these activations hold no more features than dimensions.
+# - Where features are sparse and known, top-k recovers them. There the same code finds what there is, so that its dictionaries here say something about these activations.
 #
 # ## Where the original notebook differs
 #
