@@ -202,23 +202,15 @@ def neuron_frequencies(
     return torch.where(total > 0, best + 1, 0), torch.where(total > 0, fraction, 0.0)
 
 
-def irrep_energy(x: Float[Tensor, "order order k"], group: Group) -> Float[Tensor, "irrep irrep k"]:
-    """The squared size of k functions on pairs, by the irrep in which they vary with x and the one in which with y.
-
-    The order is that of `group.irreps()`; all entries of a function add up to its sum of squares (Parseval).
-    """
-    basis, index = group.basis()
-    member = F.one_hot(index).T.to(x)
-    return _both_axes(member, _both_axes(basis.to(x), x).square())
-
-
 def neuron_irreps(hidden: Float[Tensor, "order order k"], group: Group) -> tuple[list[str], Float[Tensor, " k"]]:
     """Each neuron's irreducible representation, and the fraction of its variance over all pairs that it explains.
 
-    The irrep explains what varies with x, with y, or with both of them, in that irrep and no other. A neuron that is
+    An irrep explains what varies with x, with y, or with both of them, in that irrep and no other. A neuron that is
     the same for all pairs is "dead", with fraction 0.
     """
-    energy = irrep_energy(hidden, group)
+    basis, index = group.basis()
+    member = F.one_hot(index).T.to(hidden)
+    energy = _both_axes(member, _both_axes(basis.to(hidden), hidden).square())  # [irrep of x, irrep of y, neuron]
     total = energy.sum((0, 1))
     variance = total - energy[0, 0]
     fraction, best = (energy[0] + energy[:, 0] + energy.diagonal().T)[1:].max(dim=0)
@@ -251,7 +243,7 @@ def inner_vectors(model: "GroupMLP", group: Group) -> dict[str, tuple[Float[Tens
     L and the columns of all R, and the share is 1. Vectors that have nothing to do with each other give 1/d.
     """
     d = model.W_E_a.shape[1]
-    left, right = model.W_E_a @ model.W[:d], model.W_E_b @ model.W[d:]
+    left, right = ((e @ w).detach().cpu() for e, w in ((model.W_E_a, model.W[:d]), (model.W_E_b, model.W[d:])))
     found = {}
     for name, matrices in group.irreps().items():
         of_x = torch.einsum("xij,xk->kij", matrices.to(left), left)
@@ -394,10 +386,15 @@ def train_pairs(order: int, fraction: float, seed: int) -> Bool[Tensor, "order o
     return torch.zeros(order**2, dtype=torch.bool).index_fill(0, chosen, True).view(order, order)
 
 
-def hooked_loss(model: GroupMLP, group: Group, change: Callable[[Tensor], Tensor]) -> float:
-    """The loss over all pairs where `change` replaces the hidden activations [x y k], by a TransformerLens hook."""
+def hooked_loss(
+    model: GroupMLP,
+    group: Group,
+    change: Callable[[Tensor], Tensor],
+    where: Bool[Tensor, "order order"] | None = None,
+) -> float:
+    """The loss (see `table_loss`) where `change` replaces the hidden activations [x y k], by a TransformerLens hook."""
     logits = model.run_with_hooks(fwd_hooks=[("hidden", lambda hidden, hook: change(hidden))])
-    return table_loss(logits, group.table)[0]
+    return table_loss(logits, group.table, where)[0]
 
 
 def hold_at_means(neurons: Bool[Tensor, " k"], hidden: Float[Tensor, "x y k"]) -> Float[Tensor, "x y k"]:
@@ -432,13 +429,12 @@ def measure(model: GroupMLP, group: Group, train: Bool[Tensor, "order order"]) -
     for pairs, where in {"train_": train, "test_": ~train, "": None}.items():
         out[f"{pairs}loss"], out[f"{pairs}accuracy"] = table_loss(logits, group.table, where)
     out["squared_weights"] = sum(weight.square().sum().item() for weight in model.parameters())
-    shares = census(model, group, importance=False)
-    out["power"] = [round(shares[name]["power"], 4) if name in shares else 0.0 for name in list(group.irreps())[1:]]
-    if group.parity.any():
-        out["inner_share"] = [round(share, 4) for _, share in inner_vectors(model.cpu(), group).values()][1:]
-        out["forbidden_share"] = forbidden_share(logits, group)
-        level = torch.where(group.forbidden, logits - _waves(logits, group), logits)
-        out["ablated_loss"] = table_loss(level, group.table)[0]
+    shares, vectors = census(model, group, importance=False), inner_vectors(model, group)
+    out["power"] = [round(shares.get(name, {"power": 0.0})["power"], 4) for name in vectors][1:]
+    out["inner_share"] = [round(share, 4) for _, share in vectors.values()][1:]
+    out["forbidden_share"] = forbidden_share(logits, group)
+    level = torch.where(group.forbidden, logits - _waves(logits, group), logits)
+    out["ablated_loss"] = table_loss(level, group.table)[0]
     return out
 
 
@@ -507,8 +503,6 @@ def _both_axes(matrix: Float[Tensor, "f x"], values: Float[Tensor, "x x k"]) -> 
     """Apply a matrix along the first and along the second axis."""
     # In two steps: one einsum over three factors would build their outer product first.
     return torch.einsum("gy,fyk->fgk", matrix, torch.einsum("fx,xyk->fyk", matrix, values))
-
-
 
 
 def _waves(logits, group):
