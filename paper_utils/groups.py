@@ -402,7 +402,7 @@ def hold_at_means(neurons: Bool[Tensor, " k"], hidden: Float[Tensor, "x y k"]) -
     return torch.where(neurons.to(hidden.device), hidden.mean((0, 1)), hidden)
 
 
-def census(model: GroupMLP, group: Group, importance: bool = True) -> dict[str, dict[str, float]]:
+def census(model: GroupMLP, group: Group, importance: bool = True) -> dict[str, dict[str, float | int]]:
     """For each irrep that some neuron lives on: its neurons, their power, and the loss with them held at their means.
 
     A neuron's power is its variance over all pairs times the squared norm of its row of W_U, given as a share of all.
