@@ -1,12 +1,12 @@
 """Which representation wins: is it decided by the initial weights, or by the choice of training pairs?
 
-D_31 by notebook 4's recipe for small groups, from each of four initial networks with each of four sets of training
+D_31 by notebook 4's recipe for small groups, from each of three initial networks with each of three sets of training
 pairs. A row names the representation that each of the 64 neurons ends on.
 """
 
 from paper_utils import groups
 
-GRID = {"weights": range(4), "pairs": range(4)}
+GRID = {"weights": range(3), "pairs": range(3)}
 LOAD = None
 
 
