@@ -1013,8 +1013,8 @@ results.record(odd_forbidden_lowest=odd.forbidden_share.min(), odd_forbidden_hig
 # %% [markdown]
 # ## Who decides which representation wins?
 #
-# Published network a and our seed 1 share most of their neurons' frequencies, though other published networks do not. If the initial weights decide, two networks with the same
-# initial weights and other training pairs should agree. `sweeps/04_dihedral_fourier_initial.py` trains $D_{31}$ from three initial networks with three sets of training pairs each.
+# Published network a and our seed 1 agree on the representations of most of their 128 neurons (tests/test_groups.py), though a and b do not. If the initial weights decide, two networks with the same initial weights
+# and other training pairs should agree. `sweeps/04_dihedral_fourier_initial.py` trains $D_{31}$ from three initial networks with three sets of training pairs each.
 
 # %%
 initial = results.read_sweep("04_dihedral_fourier_initial")

@@ -544,3 +544,11 @@ class TestPublishedWeights:
         assert groups.inner_vectors(load(REFERENCE / "d.safetensors"), DihedralGroup(53))["12"][1] == pytest.approx(
             0.583, abs=1e-3
         )
+
+    def test_published_a_and_our_seed_1_agree_on_most_neurons(self):
+        """Two recipes of one repository, from the same initial weights, it seems; a and b agree as by chance."""
+        paths = REFERENCE / "a.safetensors", RELEASED / "model.safetensors", REFERENCE / "b.safetensors"
+        hidden = [load(path).run_with_cache(names_filter="hidden")[1]["hidden"] for path in paths]
+        a, ours, b = (groups.neuron_irreps(each, DihedralGroup(53))[0] for each in hidden)
+        agree = [sum(one == two for one, two in zip(a, other, strict=True)) for other in (ours, b)]
+        assert agree[0] > 64 and agree[1] < 20
