@@ -45,7 +45,7 @@ lint: $(ENV) ## ruff, and the one direction in which the packages import
 notebooks: $(ENV) ## write the committed notebooks/*.ipynb from the last full run
 	@$(BIN)/python -m reproduce notebooks $(GIVEN)
 
-train-%: $(ENV) ## train checkpoints/% anew: train-tinystories (an hour on 2 cores), train-dihedral_D53 (10 minutes); resumes where it was stopped
+train-%: $(ENV) ## train checkpoints/% anew: train-tinystories (an hour on 2 cores), train-dihedral_D53 (half an hour); resumes where it was stopped
 	@$(BIN)/python -m checkpoints.$*.train $(OPTIONS)
 
 bench: $(ENV) ## our trainings against their own matrix products and the plain way, as ratios

@@ -15,8 +15,8 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/04_dihedral_fourier.ipynb)
 #
-# **Claim.** A one-layer network, trained only to name the product of two symmetries of a 53-gon, computes with a handful of irreducible representations of the group. All neurons
-# of one representation share one inner vector. From that alone follows what the original notebook calls weird: exactly half of the logits' waves lie on answers of the wrong
+# **Claim.** A one-layer network, trained only to name the product of two symmetries of a 53-gon, computes with a handful of irreducible representations of the group (defined below). All neurons
+# of one representation share one inner vector. From that alone follows what the original notebook calls weird: half of the logits' waves lie on answers of the wrong
 # parity. A network written down from this theory, without training, names every product rightly, and its logits agree with the trained ones.
 #
 # After Chughtai, Chan and Nanda (2023), [arXiv 2302.03025](https://arxiv.org/abs/2302.03025), whose notebook on the dihedral group is "the original notebook" below. It left a
@@ -147,7 +147,7 @@ slider_page(waves, names, "fourier_basis", "basis function ", "The 53 Fourier ba
 #
 # $$h(x, y) = \mathrm{ReLU}\big([E_a(x)\,;E_b(y)]\; W\big), \qquad \text{logits}(x, y) = h(x, y)\; W_U ,$$
 #
-# with `W_E_a` and `W_E_b` 106 × 256, `W` 512 × 128, `W_U` 128 × 106 and no biases. The released networks differ in the seed of their initial weights and of their training pairs.
+# with `W_E_a` and `W_E_b` 106 × 256, `W` 512 × 128, `W_U` 128 × 106 and no biases. The released networks differ in their initial weights and in their choice of training pairs, both drawn from one seed.
 # The card beside each holds recipe, cost and training curves. What follows first takes the network of seed 1 apart, item by item as in the original notebook, then judges each
 # statement on all of them. Activations come from TransformerLens's `run_with_cache`, every change of the hidden layer from `run_with_hooks`; all numbers below are computed in
 # float64.

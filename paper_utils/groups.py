@@ -39,10 +39,7 @@ class Group:
         return f"{type(self).__name__}({self.n})"
 
     def irreps(self) -> dict[str, Float[Tensor, "order d d"]]:
-        """The irreducible representations over the real numbers, orthogonal matrices, by name; "trivial" comes first.
-
-        Each has matrices[table[x, y]] = matrices[x] @ matrices[y], and no two are equivalent.
-        """
+        """The real irreducible representations by name, "trivial" first: matrices[x] @ matrices[y] is that of x y."""
         raise NotImplementedError
 
     def basis(self) -> tuple[Float[Tensor, "order order"], Int[Tensor, " order"]]:
@@ -61,10 +58,7 @@ class Group:
 
 
 class CyclicGroup(Group):
-    """The cyclic group C_n, n at least 3: rotations r^0 .. r^(n-1), composed by adding exponents mod n.
-
-    Irreps: "k" for k = 1, 2, ... turns by 2 pi k / n; where n is even the last, n/2, is one-dimensional.
-    """
+    """The cyclic group C_n, n at least 3: rotations r^0 .. r^(n-1). Irrep "k" turns by 2 pi k / n; "n/2" is 1 or -1."""
 
     def __init__(self, n: int):
         _check_n(type(self).__name__, n)
@@ -183,8 +177,7 @@ def neuron_frequencies(
 
     fraction(f) = sum of squares of the 3 x 3 block Const/cos f/sin f over all regions / sum of squares of everything.
     A neuron that never fires has frequency 0 and fraction 0. `highest` is the last frequency tried, n//2 unless given
-    (the original notebook stopped one short of it). The regions' constants count as explained: a neuron that is
-    constant in each region gets some frequency, with fraction 1; `neuron_irreps` knows it as "sign".
+    (the original stopped one short of it). Regions' constants count as explained, unlike in `neuron_irreps`.
     Raises: ValueError for axes that do not fit n, or `highest` outside 1..n//2.
 
     >>> wave = fourier_basis(5)[3]  # cos 2
@@ -205,8 +198,7 @@ def neuron_frequencies(
 def neuron_irreps(hidden: Float[Tensor, "order order k"], group: Group) -> tuple[list[str], Float[Tensor, " k"]]:
     """Each neuron's irreducible representation, and the fraction of its variance over all pairs that it explains.
 
-    An irrep explains what varies with x, with y, or with both of them, in that irrep and no other. A neuron that is
-    the same for all pairs is "dead", with fraction 0.
+    An irrep explains what varies with x, y, or both, in that irrep and no other. A constant neuron is "dead": 0.
     """
     basis, index = group.basis()
     member = F.one_hot(index).T.to(hidden)
@@ -260,9 +252,8 @@ def ablate_forbidden_parity(
 ) -> Float[Tensor, "order order order"]:
     """Remove some frequencies from the logits [x y z] of D_n that parity forbids; a projection.
 
-    A product of a rotation and a reflection is a reflection, so in the regions (rot, ref) and (ref, rot) the logits
-    of rotations lose their components along cos k z and sin k z; in the other two regions those of reflections do.
-    Logits that parity allows, and the forbidden ones' constants, stay as they are.
+    In the regions (rot, ref) and (ref, rot) the logits of rotations lose their components along cos k z and sin k z;
+    in the other two those of reflections do. Logits that parity allows, and the others' constants, stay as they are.
     Raises: ValueError for axes that are not 2 n long, or a frequency outside 1..n//2.
     """
     if logits.shape[0] != 2 * n:
@@ -273,10 +264,7 @@ def ablate_forbidden_parity(
 
 
 def forbidden_share(logits: Float[Tensor, "order order order"], group: Group) -> float:
-    """The share, 0 to 1, of the logits' squared size that lies on outputs that parity forbids.
-
-    The outputs of each parity are centred: their level settles parity but is no wave.
-    """
+    """The share of the logits' squared size, less the mean of each parity, on outputs that parity forbids: 0 to 1."""
     power = _waves(logits, group).square()
     return (power[group.forbidden.to(logits.device)].sum() / power.sum()).item()
 
@@ -421,10 +409,7 @@ def census(model: GroupMLP, group: Group, importance: bool = True) -> dict[str, 
 
 @torch.no_grad()
 def measure(model: GroupMLP, group: Group, train: Bool[Tensor, "order order"]) -> dict[str, float | list[float]]:
-    """Every number that the training curves show, of the model as it is; computed on the CPU, losses in float64.
-
-    Lists have an entry for each irrep but the trivial one.
-    """
+    """What the training curves show of a model: losses in float64, lists with an entry for each irrep after the first."""
     logits, out = model().cpu(), {}
     for pairs, where in {"train_": train, "test_": ~train, "": None}.items():
         out[f"{pairs}loss"], out[f"{pairs}accuracy"] = table_loss(logits, group.table, where)
