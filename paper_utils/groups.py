@@ -409,7 +409,7 @@ def census(model: GroupMLP, group: Group, importance: bool = True) -> dict[str, 
 
 @torch.no_grad()
 def measure(model: GroupMLP, group: Group, train: Bool[Tensor, "order order"]) -> dict[str, float | list[float]]:
-    """What the training curves show of a model: losses in float64, lists with an entry for each irrep after the first."""
+    """What the training curves show of a model: losses in float64, lists with an entry per irrep after the first."""
     logits, out = model().cpu(), {}
     for pairs, where in {"train_": train, "test_": ~train, "": None}.items():
         out[f"{pairs}loss"], out[f"{pairs}accuracy"] = table_loss(logits, group.table, where)
