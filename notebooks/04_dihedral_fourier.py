@@ -1001,10 +1001,15 @@ s_4, odd = runs_of["S_4"], small[small.n % 2 == 1]
 standard = s_4[s_4.key & (s_4.irrep == "standard")]
 results.record(s4_accuracy_lowest=s_4.accuracy.min(), s4_standard_lowest=standard.inner_share.min())
 results.record(s4_standard_runs=len(standard), s4_runs=int(s_4.seed.nunique()))
-results.record(odd_forbidden_lowest=odd.forbidden_share.min(), odd_forbidden_highest=odd.forbidden_share.max())
+results.record(
+    large_inner_lowest=small[small.n == 31].inner_share.min(), odd_correlation=odd.inner_share.corr(odd.forbidden_share)
+)
+
 
 # %% [markdown]
-# **Figure `training_runs`.** A dot per training run on $D_{12}$, $D_{17}$ and $D_{31}$. The inner vector is shared in each of them.
+# **Figure `training_runs`.** A dot per training run on $D_{12}$, $D_{17}$ and $D_{31}$. On $D_{31}$ the inner vector is shared in each run. On the two smaller groups some runs keep a representation with two inner vectors (dots low in
+# the third panel), and their forbidden share is below one half: exactly what the derivation says, since for two vectors at right angles $aa^{\mathsf T} + bb^{\mathsf T} = I$, and nothing is left on forbidden answers. In $D_{12}$ the further
+# one-dimensional representations lower it too.
 #
 # **Figure `other_groups`.** Left and middle, $S_4$, the permutations of four things, which is neither cyclic nor dihedral: the power of each representation and the share along one inner vector (1/2 or 1/3 without order),
 # a dot per run. The standard representation (how four points are permuted, less their mean) is key in each run and has one inner vector; standard-sign, key in one run, has more than one. Right, the cyclic group
