@@ -152,23 +152,22 @@ results.save_figure(
 # by epoch 20.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(4, 10, figsize=(plotting.TEXT_WIDTH, 3.3), gridspec_kw={"wspace": 0, "hspace": 0})
-for epoch, (k, points) in product(range(20), enumerate(ends.values())):
-    ax = axes[2 * (epoch // 10) + k, epoch % 10]
-    draw_arrows(ax, points[epoch], 1.08 * points.abs().max(), size=1.5, width=0.4)
-    ax.set(xticks=[], yticks=[])
-    if k == 0:
-        ax.set_title(f"epoch {epoch + 1}", fontsize=7)
-for row, ax in enumerate(axes[:, 0]):
-    ax.set_ylabel(["free length", "unit length"][row % 2], fontsize=7)
-alt = "The 49 features as arrows after each of the 20 epochs, with free and unit length."
+fig, axes = plt.subplots(4, 5, figsize=(plotting.TEXT_WIDTH, 6.0), gridspec_kw={"wspace": 0.05, "hspace": 0.05})
+for row, epochs in zip(axes, np.arange(20).reshape(4, 5), strict=True):
+    limit = 1.08 * unit[epochs].abs().max()
+    for ax, epoch in zip(row, epochs, strict=True):
+        draw_arrows(ax, unit[epoch], limit, size=2.5, width=0.7)
+        ax.set(xticks=[], yticks=[], title=f"epoch {epoch + 1}")
+    row[0].set_ylabel(f"$z_2$, to ±{limit:.1f}")
+fig.supxlabel("$z_1$, on the same scale", fontsize=8)
+alt = "The 49 features as arrows of their importance's length after each of the 20 epochs: a bundle that opens."
 results.save_figure(fig, "directions_all_epochs", alt=alt)
 
 # %% [markdown]
-# **Figure `directions_all_epochs`.** The same after each of the 20 epochs, to be read line by line: above with free,
-# below with unit length; all panels of a kind share their axes, the grey cross is the origin, and each feature keeps
-# its colour. The bundle opens steadily. The original notebook saw "around 2 features" at the end of its run; in this
-# run one sees few at the start and many at the end.
+# **Figure `directions_all_epochs`.** Importance × unit direction after each of the 20 epochs; the panels of a row share
+# one scale, the grey cross is the origin, and each feature keeps its colour. The bundle opens steadily. The original
+# notebook saw "around 2 features" at the end of its run; in this run one sees few at the start and many at the end.
+# Free length is in the animation below.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 import plotly.graph_objects as go
@@ -286,8 +285,8 @@ results.record(
 #
 # "Around two" can be made a number. Take the best $k$ rays from the origin, and sum the importance of all features
 # whose direction is within 15° of one of them: `gathered_share`. Random directions do not give 0 here, because the
-# rays are chosen to fit: the line to beat is the mean of 20 draws of 49 uniformly random angles with the same
-# importances.
+# rays are chosen to fit: the line to beat is what 49 uniformly random angles with the same importances give, in 2,000
+# draws (200 for three rays).
 #
 # And one thing must be taken apart first. A feature that is alone *and off* still has a code, $\tanh(b_{enc})$; all
 # 49 measured directions share this offset. What tells the features apart is the other part, the columns of $W_{enc}$.
@@ -304,15 +303,21 @@ def gathered(directions, weight):
     return [sp.gathered_share(directions, weight, k, WIDTH) for k in RAYS]
 
 
-def gathered_random(weight, draws=5 if QUICK else 20):
-    return np.mean([gathered(torch.randn(49, 2, generator=generator), weight) for _ in range(draws)], 0)
+def gathered_random(weight, draws=5 if QUICK else 2_000):  # [draw ray]; of three rays a tenth of the draws
+    found = np.full((draws, len(RAYS)), np.nan)
+    for i, k in product(range(draws), RAYS):
+        if k < 3 or i % 10 == 0:
+            found[i, k - 1] = sp.gathered_share(torch.randn(49, 2, generator=generator), weight, k, WIDTH)
+    return found
 
 
 shares = {  # each [run ray]
     "measured directions": np.array([gathered(d, w) for d, w in zip(directions[:, -1], last, strict=True)]),
     "encoder columns": np.array([gathered(c, w) for c, w in zip(columns, last, strict=True)]),
-    "random angles": np.array([gathered_random(w) for w in last]),
 }
+nulls = np.array([gathered_random(w) for w in last])  # [run draw ray]
+shares["random angles"] = np.nanmean(nulls, 1)
+above = (nulls[:, :, 1] >= shares["measured directions"][:, None, 1]).mean(1)  # p of each run, two rays
 by_epoch = [sp.gathered_share(d, w, 2, WIDTH) for d, w in zip(direction, importance, strict=True)]
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -320,6 +325,8 @@ fig, (left, middle, right) = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 2.
 draw_arrows(left, last[0][:, None] * columns[0], 1.08 * columns[0].norm(dim=1).max())
 left.set(title="importance × encoder column", xlabel="first input of the tanh", ylabel="second input of the tanh")
 middle.plot(range(1, 21), by_epoch, ".-")
+low, high = np.nanquantile(nulls[0, :, 1], [0.025, 0.975])
+middle.axhspan(low, high, color="0.85", linewidth=0)
 middle.axhline(shares["random angles"][0, 1], color="0.5", linestyle="--")
 middle.set(xlabel="epoch", ylabel="share near the best two rays", ylim=(0, 1.05), title=f"two rays, seed {SEED}")
 for (name, values), colour in zip(shares.items(), (plotting.BLUE, plotting.VERMILLION, "0.5"), strict=True):
@@ -334,7 +341,7 @@ results.save_figure(fig, "offset", alt=alt)
 # %% [markdown]
 # **Figure `offset`.** Left: importance × encoder column, the arrows without the common offset. Middle: share of the
 # importance within 15° of the best two rays, for the measured directions over the epochs of seed 0; dashed, the mean
-# of random angles. Right: the same against the number of rays after epoch 20, thin lines for single seeds, thick for
+# and 95 % of the draws of random angles. Right: the same against the number of rays after epoch 20, thin lines for single seeds, thick for
 # their mean. The measured directions (blue) gather more than random angles (grey); the encoder columns (red) do not.
 
 # %%
@@ -348,6 +355,8 @@ results.record(
     seeds_columns_mean=two["encoder columns"].mean(),
     seeds_random_mean=two["random angles"].mean(),
     seeds_count=(two["measured directions"] >= 0.8).sum(),
+    seeds_above_random=(above < 0.05).sum(),
+    seeds_columns_above_random=((nulls[:, :, 1] >= two["encoder columns"][:, None]).mean(1) < 0.05).sum(),
     offset_cosine_mean=torch.cosine_similarity(mean_direction, offsets).mean(),
 )
 
@@ -415,21 +424,34 @@ results.save_figure(fig, "top_corner", alt="The five most important features' co
 
 # %% [markdown]
 # **Figure `top_corner`.** The corner of the five most important features. Left as in the original notebook, with all
-# but the largest 1 % of the whole matrix set to 0; right everything. What the mask leaves looks like a diagonal with a
-# few neighbours. Unmasked, some features rebuild each other about as strongly as themselves, because they share one
-# direction, and some work against each other (blue). Which of them do differs from run to run.
+# but the largest 1 % of the whole matrix set to 0; right everything. The mask keeps whole columns rather than the
+# diagonal: only few of the kept entries lie on the diagonal (`top_on_diagonal` in the table below; 1 in 49 would by
+# chance). Unmasked, features that share a direction rebuild each other about as strongly as themselves, and some work
+# against each other (blue).
 
 # %%
-unit = sp.unit_vectors(columns)
-kept = top != 0
+unit_columns = sp.unit_vectors(columns)
+decoders = torch.stack([p.decoder.weight.detach().cpu() for p in planes])
+biases = torch.stack([p.decoder.bias.detach().cpu() for p in planes])
+products = decoders @ columns.mT  # [run feature feature]
+kept = products >= products.flatten(1).quantile(0.99, dim=1)[:, None, None]
+by_rank = torch.stack([k[:, w.argsort(descending=True)] for k, w in zip(kept, last, strict=True)])
+
+
+def correlations(values):  # with importance, in each run
+    return [np.corrcoef(w, v)[0, 1] for w, v in zip(last, values, strict=True)]
+
+
 results.record(
-    norm_correlation=np.corrcoef(last[0][order], w_enc.norm(dim=0))[0, 1],
-    bias_correlation=np.corrcoef(last[0][order], b_dec)[0, 1],
+    norm_correlations=correlations(columns.norm(dim=2)),
+    norm_correlation_min=min(correlations(columns.norm(dim=2))),
+    bias_correlations=correlations(biases),
     encoder_interference=interference_enc.mean(),
     decoder_interference=interference_dec.mean(),
     # of all pairs of different columns, mean over the runs
-    encoder_squared_cosine=((unit @ unit.mT).square().sum((1, 2)) - 49).mean() / (49 * 48),
-    top_in_first_ten=kept[:, :10].sum() / kept.sum(),
+    encoder_squared_cosine=((unit_columns @ unit_columns.mT).square().sum((1, 2)) - 49).mean() / (49 * 48),
+    top_in_first_ten_min=(by_rank[:, :, :10].sum((1, 2)) / kept.sum((1, 2))).min(),
+    top_on_diagonal=(kept.diagonal(dim1=1, dim2=2).sum(1) / kept.sum((1, 2))).mean(),
 )
 
 # %% [markdown]
@@ -458,9 +480,12 @@ def toy_call(n, m, decays, n_seeds, sparsities=SPARSITIES, config=toy_config):
     return sp.ToyModel(n, m, len(grid), SEED).to(DEVICE), source, importance, config, SEED
 
 
-toys = runs.cached(sp.train_toy, [toy_call(20, 5, [0.7, 1.0], 2), toy_call(5, 2, [0.9, 1.0], 6)])
-w_20, w_5 = (model.w.detach().cpu() for model, _ in toys)
-w_20, w_5 = w_20.reshape(2, 10, 2, 5, 20), w_5.reshape(2, 10, 6, 2, 5)  # [decay sparsity seed hidden feature]
+# One set of first weights at 41 sparsities, evenly spaced in log(1 / (1 - S)): the same plane as features get rarer.
+SLIDE = [1 - 200 ** (-k / 40) for k in range(41)]
+slide = toy_call(5, 2, [0.9, 1.0], 1, SLIDE, replace(toy_config, steps=3 * toy_config.steps))
+slide[0].w.data[:] = slide[0].w.data[0].clone()
+(toy_20, _), (toy_slide, _) = runs.cached(sp.train_toy, [toy_call(20, 5, [0.7], 1), slide])
+w_20, w_slide = toy_20.w.detach().cpu(), toy_slide.w.detach().cpu().reshape(2, 41, 2, 5)
 
 # %% [markdown]
 # ### Twenty features in five dimensions
@@ -468,120 +493,254 @@ w_20, w_5 = w_20.reshape(2, 10, 2, 5, 20), w_5.reshape(2, 10, 6, 2, 5)  # [decay
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, axes = plt.subplots(2, 5, figsize=(plotting.TEXT_WIDTH, 3.4), height_ratios=[1, 0.8], sharey="row")
 for (ax, bars), s in zip(axes.T, [0.0, 0.7, 0.9, 0.99, 0.999], strict=True):
-    w = w_20[0, SPARSITIES.index(s), 0]
+    w = w_20[SPARSITIES.index(s)]
     picture = plotting.signed_map(ax, w.T @ w, 1.2)
     ax.set(title=f"S = {s:g}", xticks=[0, 19], xticklabels=[1, 20], yticks=[0, 19], yticklabels=[1, 20])
-    shade = plt.get_cmap("viridis")(sp.interference(w).clamp(max=1).numpy())
+    shade = plt.get_cmap("viridis")(sp.interference(w).div(3).clamp(max=1).numpy())
     bars.barh(range(1, 21), w.norm(dim=0), color=shade, height=0.8)
     bars.set(xlim=(0, 1.35), ylim=(20.6, 0.4), yticks=[1, 20], xlabel=r"$\|W_i\|$")
 axes[0, 0].set_ylabel("feature")
 axes[1, 0].set_ylabel("feature")
 fig.colorbar(picture, ax=axes[0], label="$W^T W$", shrink=0.9)
-fig.colorbar(plt.cm.ScalarMappable(plt.Normalize(0, 1), "viridis"), ax=axes[1], label="superposition", shrink=0.9)
+scale = plt.cm.ScalarMappable(plt.Normalize(0, 3), "viridis")
+fig.colorbar(scale, ax=axes[1], label="superposition", shrink=0.9, extend="max")
 alt = "Products of weights and norms of twenty features in five dimensions at five sparsities."
 results.save_figure(fig, "toy_maps", alt=alt)
 
 # %% [markdown]
 # **Figure `toy_maps`.** Twenty features in five dimensions, $I_i = 0.7^i$, from dense (left) to very sparse (right).
 # Above, $W^T W$: on the diagonal what is represented, blue beside it the opposite partner of a digon. Below, the
-# length of each feature, and as colour its superposition $\sum_{j \ne i} (\hat W_i \cdot W_j)^2$, cut at 1. Dense,
+# length of each feature, and as colour its superposition $\sum_{j \ne i} (\hat W_i \cdot W_j)^2$; from 1 on the
+# others disturb it as much as it speaks itself. Dense,
 # the five most important features get one dimension each and nothing else is kept; with sparsity, more features
 # share.
 
 # %% [markdown]
 # ### Five features in two dimensions: digons, triangles, pentagons
 #
-# The fraction of a dimension that a feature has, $D_i = \|W_i\|^2 / \sum_j (\hat W_i \cdot W_j)^2$, tells the figures
-# apart: 1 for a feature alone on its axis, 2/3 in a triangle, 1/2 in a digon (two opposite features on one axis), 2/5
-# in a pentagon. `geometry` asks for each $D_i$ within 0.1 of the ideal.
+# Which figure do the features form? `geometry` takes those longer than 0.5, compares the angles from each to the next
+# around the circle with those of the ideal figures (a pair at a right angle, two opposite features or *digon*, a
+# triangle, a digon and one more, two digons, a pentagon), and names the figure whose angles are all within 15°.
+# Dimensionalities alone cannot do that: two features on each of two axes have the $D_i$ of two digons.
+#
+# A hundred models for each sparsity are in `sweeps/05_toy_superposition_geometry.py`, each trained for 3,000 steps and
+# for 30,000: where the two differ, the shorter training is not over.
 
 # %%
-geometries = [*sp.GEOMETRIES, "other"]
-shapes = np.array([[[sp.geometry(w) for w in seeds] for seeds in kind] for kind in w_5])  # [decay sparsity seed]
-counts = np.stack([(shapes == name).sum(-1) for name in geometries], -1)  # [decay sparsity name]
+models = results.read_sweep("05_toy_superposition_geometry")
+figures = [*sp.GEOMETRIES, "other"]
+counts = models.groupby(["decay", "sparsity", "steps"])["geometry"].value_counts().unstack(fill_value=0)
+counts = counts.reindex(columns=figures, fill_value=0)  # of 100 models
+named = models[(models.geometry != "other") & (models.steps == models.steps.max())]
+long, short_run = (counts.xs(steps, level="steps") for steps in (30_000, 3_000))
+settled = 1 - (long - short_run).abs().sum(1) / 200  # share of models with the same figure, at most
+results.record(
+    toy_pair_dense=long.loc[(0.9, 0.0), "pair"],
+    toy_triangle=long.loc[(1.0, 0.3), "triangle"],
+    toy_digons=long.loc[(1.0, 0.7), "digons"],
+    toy_pentagon=long.loc[(1.0, 0.99), "pentagon"],
+    toy_weighted_sparsest=long.loc[(0.9, 0.999), "pentagon"],
+    toy_weighted_sparsest_short=short_run.loc[(0.9, 0.999), "pentagon"],
+    toy_angle_error=named["error"].median(),
+    toy_settled_least=settled.min(),
+)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-decays = ["$I_i = 0.9^i$", "$I_i = 1$"]
-fig = plt.figure(figsize=(plotting.TEXT_WIDTH, 5.9))
-upper, lower = fig.subfigures(2, 1, height_ratios=[1.5, 1])
-axes = upper.subplots(2, 5, sharex=True, sharey=True)
-for ax, ((k, decay), s) in zip(axes.flat, product(enumerate(decays), [0.0, 0.3, 0.7, 0.9, 0.99]), strict=True):
-    found = shapes[k, SPARSITIES.index(s)].tolist()
-    usual = max(found, key=found.count)
-    for tip, colour in zip(w_5[k, SPARSITIES.index(s), found.index(usual)].T, plotting.OKABE_ITO):  # noqa: B905
-        ax.plot([0, tip[0]], [0, tip[1]], "-o", color=colour, markersize=4, markevery=[1])
-    ax.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
-    ax.set_title(f"S = {s:g}, {decay}\n{usual}")
-for ax, decay, kind in zip(lower.subplots(1, 2, sharey=True), decays, counts, strict=True):
-    bottom = np.cumsum(kind, 1) - kind
-    for name, number, below, colour in zip(
-        geometries, kind.T, bottom.T, [*plotting.OKABE_ITO[:5], "0.75"], strict=True
-    ):
-        ax.bar(range(10), number, bottom=below, color=colour, label=name, width=0.85)
-    ax.set_xticks(range(10), [f"{s:g}" for s in SPARSITIES], rotation=45)
-    ax.set(xlabel="sparsity S", title=decay)
-ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-lower.axes[0].set_ylabel("models (of 6 seeds)")
-alt = "Five features in the plane at five sparsities, and how often each figure occurs."
+decays = {0.9: "$I_i = 0.9^i$", 1.0: "$I_i = 1$"}
+fig, axes = plt.subplots(2, 2, figsize=(plotting.TEXT_WIDTH, 4.2), sharex=True, sharey=True)
+for row, (decay, what) in zip(axes, decays.items(), strict=True):
+    for ax, steps in zip(row, (3_000, 30_000), strict=True):
+        table = counts.xs((decay, steps), level=("decay", "steps"))
+        bottom = np.zeros(len(table))
+        for name, colour in zip(figures, [*plotting.OKABE_ITO[:6], "0.8"], strict=True):
+            ax.bar(range(len(table)), table[name], bottom=bottom, color=colour, label=name, width=0.85)
+            bottom += table[name].to_numpy()
+        ax.set_xticks(range(len(table)), [f"{s:g}" for s in table.index], rotation=45)
+        ax.set(title=f"{what}, {steps:,} steps")
+for ax in axes[1]:
+    ax.set_xlabel("sparsity S")
+fig.supylabel("models of 100", fontsize=8)
+fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center")
+alt = "How many of 100 toy models form each figure at ten sparsities, after 3,000 and 30,000 steps."
 results.save_figure(fig, "toy_geometry", alt=alt)
 
 # %% [markdown]
-# **Figure `toy_geometry`.** Five features in two dimensions. Above, one model for each of five sparsities, with the
-# geometry most frequent among its six seeds: falling importance (first row) and equal importance (second row). Below,
-# how many of the six seeds end in which figure. Equal importance shows the change triangle, digons, pentagon as
-# sparsity grows; with falling importance the dense model keeps the two most important features at a right angle
-# ("pair"). "Other" at S = 0 and equal importance is no accident: there any plane is as good as any other, and
-# features share it in any way.
+# **Figure `toy_geometry`.** The figures that five features form in a plane, of 100 models at each sparsity: with falling
+# importance (above) and equal importance (below), after 3,000 steps (left) and 30,000 (right). Dense models of falling
+# importance keep the two most important features at a right angle ("pair"). With equal importance the figure changes
+# with sparsity from triangle to two digons to pentagon. "Other" at S = 0 and equal importance is no accident: there any
+# plane is as good as any other. Where left and right differ, features are so rare that 3,000 steps are not enough.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(1, 2, figsize=(5.6, 2.7))
-dense = 1 / (1 - np.array(SPARSITIES))
-kinds = {
-    "n = 20, m = 5, $I_i = 1$": w_20[1],
-    "n = 20, m = 5, $I_i = 0.7^i$": w_20[0],
-    "n = 5, m = 2, $I_i = 1$": w_5[1],
-}
-for name, w in kinds.items():
-    values = sp.features_per_dimension(w).mean(-1)
-    axes[0].plot(dense, values, ".-", label=name)
-    axes[1].plot(dense, 1 / values, ".-")
-axes[0].set(ylabel="features per dimension", ylim=(0, None))
-axes[1].set(ylabel="dimensions per feature $D^*$", ylim=(0, None))
-for ax in axes:
-    ax.set(xscale="log", xlabel="1 / (1 − S)")
-fig.legend(loc="outside lower center", ncols=3)
-alt = "Features per dimension rise with sparsity in three kinds of toy model."
-results.save_figure(fig, "features_per_dimension", alt=alt)
+titles = [[sp.geometry(w) for w in kind] for kind in w_slide]
+page = make_subplots(rows=1, cols=2, subplot_titles=["importance 0.9^i", "equal importance"], horizontal_spacing=0.1)
+
+
+def arrows(step):
+    for kind in w_slide:
+        for i, (px, py) in enumerate(kind[step].T.tolist()):
+            style = {"color": plotting.OKABE_ITO[i], "width": 3}
+            yield go.Scatter(x=[0, px], y=[0, py], mode="lines+markers", line=style, name=f"feature {i + 1}")
+
+
+page.add_traces(list(arrows(0)), rows=[1] * 10, cols=[1] * 5 + [2] * 5)
+page.frames = [go.Frame(data=list(arrows(k)), name=str(k), traces=list(range(10))) for k in range(len(SLIDE))]
+still = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate", "transition": {"duration": 0}}
+steps = [
+    {"label": f"{s:.3f}: {a} | {b}", "method": "animate", "args": [[str(k)], still]}
+    for k, (s, a, b) in enumerate(zip(SLIDE, *titles, strict=True))
+]
+slider = {"steps": steps, "currentvalue": {"prefix": "sparsity "}, "pad": {"t": 45}}
+page.update_layout(showlegend=False, width=860, height=520, template="plotly_white", sliders=[slider])
+for col in (1, 2):
+    page.update_xaxes(range=[-1.6, 1.6], title="first hidden value", col=col)
+    page.update_yaxes(range=[-1.6, 1.6], title="second hidden value", col=col, scaleanchor=f"x{'' if col == 1 else 2}")
+results.save_page(page, "toy_slider", alt="The columns of W over sparsity, with the name of the figure they form")
 
 # %% [markdown]
-# **Figure `features_per_dimension`.** Left: features per dimension, $\|W\|_F^2 / m$, against sparsity (logarithmic in
-# the fraction of active inputs); right its inverse, the $D^*$ that Elhage and others plot. Means over 2 seeds (n =
-# 20) and 6 seeds (n = 5). All three rise from one feature per dimension. With equal importance, curves rest near two,
-# $D^* = 1/2$: the digons.
+# The interactive page `toy_slider` shows the same plane over 41 sparsities: drag the slider, or move it with the arrow
+# keys, and watch a feature arrive and the figure change its name. All its models start from the same weights.
+#
+# ### When is a feature given a dimension of its own?
+#
+# The smallest case is two features for one dimension. The first has importance 1, the second any other. Three weights
+# are worth comparing, with $p = 1 - S$ the share of inputs in which a feature is there. Its square has the mean $p/3$
+# and its variance is $p/3 - p^2/4$. Keeping only the first feature costs $I_2\,(p/3 - p^2/4)$, only the second
+# $p/3 - p^2/4$. With both on one axis in opposite directions, $W = (1, -1)$, the ReLU hides each from the other unless
+# both are there at once, which costs $(1 + I_2)\, p^2 / 6$, since the smaller of two uniform numbers has the mean
+# square 1/6. The least of the three says what a model should do.
 
-# %%
-weighted, equal = sp.features_per_dimension(w_20).mean(-1)  # each [sparsity]
-results.record(
-    toy_pair_dense=counts[0, SPARSITIES.index(0.0), geometries.index("pair")],
-    toy_triangle=counts[1, SPARSITIES.index(0.3), geometries.index("triangle")],
-    toy_digons=counts[1, SPARSITIES.index(0.7), geometries.index("digons")],
-    toy_pentagon=counts[1, SPARSITIES.index(0.99), geometries.index("pentagon")],
-    toy_per_dimension_dense=equal[0],
-    toy_per_dimension_sparse=equal[-1],
-    toy_per_dimension_weighted=weighted[-1],
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+phase = results.read_sweep("05_toy_superposition_phase")
+kinds = {"ignored": plotting.BLUE, "superposed": plotting.VERMILLION, "own": plotting.GREEN}
+grid_p, grid_i = np.meshgrid(np.geomspace(0.01, 1, 200), np.geomspace(0.1, 10, 200), indexing="ij")
+alone = grid_p / 3 - grid_p**2 / 4
+theory = np.argmin([grid_i * alone, (1 + grid_i) * grid_p**2 / 6, alone], 0)
+fig, axes = plt.subplots(1, 2, figsize=(6.0, 2.9), sharex=True, sharey=True)
+palette = plt.matplotlib.colors.ListedColormap(list(kinds.values()))
+axes[0].pcolormesh(grid_p, grid_i, theory, cmap=palette, vmin=-0.5, vmax=2.5, rasterized=True)
+share = phase[list(kinds)].to_numpy() / 9
+mixed = share @ np.array([plt.matplotlib.colors.to_rgb(c) for c in kinds.values()]) + (1 - share.sum(1))[:, None]
+axes[1].scatter(phase.density, phase.importance, c=mixed.clip(0, 1), marker="s", s=52, linewidths=0)
+for ax, what in zip(axes, ("the least of the three losses", "what nine of ten models do"), strict=True):
+    ax.set(xscale="log", yscale="log", title=what, xlabel="share of inputs with the feature, 1 − S")
+axes[0].set_ylabel("importance of the second feature")
+words = {"ignored": "ignored", "superposed": "superposed", "own": "a dimension of its own"}
+fig.legend(
+    handles=[plt.matplotlib.patches.Patch(color=kinds[k], label=words[k]) for k in kinds],
+    loc="outside lower center",
+    ncols=3,
+    title="the second feature is",
 )
+alt = "Two maps of density and importance, by theory and by training: ignored, superposed, own dimension."
+results.save_figure(fig, "phase_diagram", alt=alt)
+points = (phase.density.to_numpy()[:, None], phase.importance.to_numpy()[:, None])
+expected = np.argmin(
+    np.hstack([points[1] * (v := points[0] / 3 - points[0] ** 2 / 4), (1 + points[1]) * points[0] ** 2 / 6, v]), 1
+)
+results.record(phase_agrees=share[np.arange(len(phase)), expected].mean())
+
+# %% [markdown]
+# **Figure `phase_diagram`.** Left: what the least of the three losses says of the second feature. Right: what trained
+# models do (ten a point, without the worst, as Elhage and others draw it; mixed colours where the nine differ). Rare
+# features are superposed; frequent ones get the dimension or nothing, whichever is more important.
+#
+# ### Features per dimension
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+features_of = results.read_sweep("05_toy_superposition_dimensions")
+square = features_of.assign(square=features_of.length**2)
+per_dimension = square.groupby(["seed", "density"])["square"].sum().unstack().iloc[:, ::-1] / 10  # [run density]
+rarity = 1 / per_dimension.columns.to_numpy()
+fig, (left, right) = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 3.0), width_ratios=[1, 1.5])
+plotting.runs_band(left, rarity, per_dimension.to_numpy(), "40 features in 10 dimensions", plotting.BLUE)
+left.set(ylabel="features per dimension", ylim=(0, None))
+kept_dots = features_of[features_of.length > 0.1]
+right.plot(1 / kept_dots.density, kept_dots.d, ".", ms=1.5, alpha=0.35, color=plotting.BLACK, rasterized=True)
+right.plot(rarity, 1 / per_dimension.mean(), color=plotting.VERMILLION, label="1 / features per dimension (mean)")
+for level, what in {1 / 2: "digon 1/2", 2 / 3: "triangle 2/3", 2 / 5: "pentagon 2/5", 3 / 4: "tetrahedron 3/4"}.items():
+    right.axhline(level, color="0.7", linewidth=0.6, zorder=0)
+    right.text(105, level, what, fontsize=6, va="center")
+right.set(ylabel="dimensionality $D_i$ of a feature", ylim=(0, 1.05), xlim=(0.95, 210))
+for ax in (left, right):
+    ax.set(xscale="log", xlabel="1 / (1 − S)")
+left.legend(loc="upper left", fontsize=6)
+right.legend(loc="upper right", fontsize=6)
+alt = "Features per dimension rise with rarity; the dimensionalities of single features gather at a half."
+results.save_figure(fig, "features_per_dimension", alt=alt)
+near = {
+    name: ((kept_dots.d - level).abs() < 0.02).mean()
+    for name, level in {"half": 1 / 2, "two_thirds": 2 / 3, "two_fifths": 2 / 5, "three_quarters": 3 / 4}.items()
+}
+flat = (per_dimension - 2).abs() < 0.1  # a plateau at two features per dimension
+results.record(
+    per_dimension_dense=per_dimension.iloc[:, 0].mean(),
+    per_dimension_sparsest_min=per_dimension.iloc[:, -1].min(),
+    **{f"near_{name}": share for name, share in near.items()},
+    plateau_levels_min=flat.sum(1).min(),
+)
+
+# %% [markdown]
+# **Figure `features_per_dimension`.** Forty features of equal importance in ten dimensions, five training runs at 31
+# sparsities. Left: features per dimension, $\|W\|_F^2 / m$. Right: each feature longer than 0.1 as a dot at its own
+# fraction of a dimension, $D_i = \|W_i\|^2 / \sum_j (\hat W_i \cdot W_j)^2$, with the values of the simplest figures as
+# lines, and the inverse of the left curve in red. The red curve is Elhage's $D^*$; where single features gather on a
+# line, features form that figure.
+#
+# ### Features that come together, and features that never do
+#
+# MNIST features are not independent. Two pairs of features in a plane show what that changes; three correlated pairs
+# show what becomes of it when features are frequent.
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+import seaborn as sns
+
+pairs_of = results.read_sweep("05_toy_superposition_correlated")
+fig, (left, right) = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.9))
+colours_of = dict(zip(("independent", "correlated", "anti-correlated"), plotting.OKABE_ITO, strict=False))
+options = {"hue": "kind", "palette": colours_of, "errorbar": "sd", "err_style": "bars", "marker": "o", "markersize": 4}
+sns.lineplot(pairs_of[pairs_of.pairs == 2], x="density", y="cosine", ax=left, **options)
+sns.lineplot(pairs_of[pairs_of.pairs == 3], x="density", y="difference", ax=right, legend=False, **options)
+left.set(title="two pairs in a plane", ylabel="cosine between a pair's features", ylim=(-1.1, 1.1))
+right.set(title="three pairs in a plane", ylabel="share of $W$ on differences of pairs", ylim=(0, None))
+for ax in (left, right):
+    ax.axhline(0, color="0.8", linewidth=0.6)
+    ax.set(xscale="log", xlabel="share of inputs with the pair (or feature), 1 − S")
+left.legend(title="", fontsize=6)
+alt = "Correlated pairs are kept side by side, anti-correlated opposite; dense correlated pairs collapse to their sum."
+results.save_figure(fig, "correlated_pairs", alt=alt)
+by_kind = pairs_of.groupby(["pairs", "kind", "density"])[["cosine", "difference"]].mean()
+rare, dense_end = pairs_of.density.min(), pairs_of.density.max()
+results.record(
+    anti_cosine_rare=by_kind.loc[(2, "anti-correlated", rare), "cosine"],
+    correlated_cosine_rare=by_kind.loc[(2, "correlated", rare), "cosine"],
+    independent_cosine_rare=by_kind.loc[(2, "independent", rare), "cosine"],
+    collapse_dense=by_kind.loc[(3, "correlated", 0.5), "difference"],
+    collapse_rare=by_kind.loc[(3, "correlated", rare), "difference"],
+    collapse_independent=by_kind.loc[(3, "independent", 0.5), "difference"],
+)
+
+# %% [markdown]
+# **Figure `correlated_pairs`.** Means of 30 models with one standard deviation. Left: the angle between the two
+# features of a pair, as a cosine. Features that never come together are kept opposite, features that always come
+# together are not. Right: how much of $W$ lies on what tells the two features of a pair apart. Where correlated
+# features are frequent, a plane keeps what the two have in common and drops their difference, as principal components
+# do.
 
 # %% [markdown]
 # ## Where the MNIST features sit
 #
 # The original notebook sets "sparsity = 0". Measured, the 49 features are far from dense: each is 0 on a good part of
-# the images. So the proper question is which synthetic sparsity they resemble. The same toy model, $m = 2$ and equal
-# importance, is trained
+# the images. So the proper question is what a plane holds of them. The same toy model, $m = 2$ and equal importance, is
+# trained
 #
 # - on the **MNIST features** of the five further seeds;
 # - on the same features **shuffled**: each feature permuted over the images by itself, which keeps its sparsity and
 #   its values and destroys all correlation between features;
 # - on **synthetic** features, $n = 49$, over the grid of sparsities and at exactly the sparsity measured.
+#
+# Two lines say what to expect. A linear map can explain no more of the variance than the two largest principal
+# components do; and of 49 independent features with equal variance a plane holds 2/49, whatever it does.
 
 # %%
 measured_s = round((features[1:] == 0).float().mean().item(), 4)
@@ -602,22 +761,26 @@ density = 1 - torch.tensor(grid)[:, None]
 variance = density / 3 - (density / 2) ** 2  # of a synthetic feature
 explained_49 = 1 - torch.tensor(synthetic_history["loss"]).reshape(-1, 2) / variance  # 0: no better than the mean
 explained_rows = 1 - torch.tensor(mnist_history["loss"]).reshape(2, N_SEEDS) / some.var(1, correction=0).mean(1)
+spectra = torch.linalg.eigvalsh(torch.stack([run.T.cov() for run in both])).reshape(2, N_SEEDS, 49)
+principal = spectra[..., -2:].sum(-1) / spectra.sum(-1)  # [kind run]: share of the variance of two components
 at_measured = grid.index(measured_s)
 sets = {
     "mnist": (w_mnist, explained_rows[0]),
     "shuffled": (w_shuffled, explained_rows[1]),
     "synthetic": (w_49[at_measured], explained_49[at_measured]),
 }
-explained_mnist, explained_shuffled = explained_rows.mean(1)
 results.record(
     **{f"{kind}_per_dimension": sp.features_per_dimension(w).mean() for kind, (w, _) in sets.items()},
-    mnist_represented=(w_mnist.norm(dim=-2) > 0.5).sum(-1).float().mean(),
-    mnist_explained=explained_mnist,
-    shuffled_explained=explained_shuffled,
-    explained_ratio=explained_mnist / explained_shuffled,
+    mnist_longest=w_mnist.norm(dim=-2).max(),
+    mnist_explained=explained_rows[0].tolist(),
+    mnist_explained_mean=explained_rows[0].mean(),
+    mnist_explained_sd=explained_rows[0].std(),
+    mnist_principal_mean=principal[0].mean(),
+    mnist_of_principal_min=(explained_rows[0] / principal[0]).min(),
+    mnist_of_principal_max=(explained_rows[0] / principal[0]).max(),
+    shuffled_explained_mean=explained_rows[1].mean(),
+    explained_ratio_min=(explained_rows[0] / explained_rows[1]).min(),
 )
-curve = np.maximum.accumulate(sp.features_per_dimension(w_49).mean(-1).numpy())
-results.record(mnist_equal_sparsity=np.interp(sp.features_per_dimension(w_mnist).mean(), curve, grid))
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 2.7))
@@ -636,7 +799,9 @@ for ax, (what, measure) in zip(axes, panels.items(), strict=True):
     for name, (kind, marker, colour) in marks.items():
         ax.plot(s_sets, measure(*sets[kind]), marker, color=colour, label=name, markersize=4, fillstyle="none")
     ax.set(xlabel="sparsity S", ylabel=what, ylim=(0, None))
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+axes[2].plot(s_sets[:N_SEEDS], principal[0], "_", ms=9, color=plotting.GREEN, label="MNIST: two principal components")
+axes[2].axhline(2 / 49, color="0.6", linestyle=":", label="2/49")
+fig.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 alt = "Features per dimension, superposition and explained variance against sparsity."
 results.save_figure(fig, "mnist_among_synthetic", alt=alt)
 
@@ -644,35 +809,109 @@ results.save_figure(fig, "mnist_among_synthetic", alt=alt)
 # **Figure `mnist_among_synthetic`.** The 49 MNIST features of five seeds (circles), the same features each shuffled
 # by itself (crosses), and synthetic features of known sparsity (black, means of two seeds), all in the same toy model
 # with m = 2. In the features per dimension and in superposition the MNIST features lie on the synthetic curve, at its
-# dense end. In what the plane explains of their variance they lie far above: they are correlated, and shuffling takes
-# that away.
+# dense end, where that curve is flat and tells little. In what the plane explains of their variance they lie far above
+# it: they are correlated, and shuffling takes that away. Green, the share of their two largest principal components;
+# dotted, the 2/49 of independent features.
+
+# %% [markdown]
+# ## The bridge to notebook 3: codes whose features are known
+#
+# [Notebook 3](03_mnist_sae.ipynb) asks an autoencoder for the features of a network, where nobody knows the right
+# answer. Here everybody does: the codes $z = W x$ of a toy model are made of its columns. An autoencoder that sees only
+# codes should find these columns as its decoder's directions. The mark is the mean, over the features that the toy
+# model represents (length above 0.5), of the largest cosine between the feature's column and any direction of the
+# dictionary; a random dictionary of the same size is what chance gives in five dimensions.
+
+# %%
+from paper_utils import sae
+
+BRIDGE, DICTIONARY, STRENGTHS = [0.7, 0.9, 0.95, 0.99], 40, [3e-4, 3e-3, 3e-2]
+recipe = sae.SAEConfig(epochs=2 if QUICK else 40, batch_size=512, lr=3e-3)
+codes, calls = [], []
+for sparsity in BRIDGE:
+    x = sp.SparseSource((sparsity,), 20)(2_000 if QUICK else 20_000, torch.Generator().manual_seed(SEED))[0]
+    x = x[(x > 0).any(1)]  # an input without features has no code to explain
+    codes.append(x @ w_20[SPARSITIES.index(sparsity)].T)
+    for strength, seed in product(STRENGTHS, SEEDS[:3]):
+        dictionary = sae.SparseAutoencoder(5, DICTIONARY, "corrected", seed).to(DEVICE)
+        # The strength is for the mean over a batch; SAEConfig's l1 multiplies the sum.
+        calls.append((dictionary, codes[-1].to(DEVICE), replace(recipe, l1=strength / recipe.batch_size)))
+dictionaries = [model for model, _ in runs.cached(sae.train_sae, calls)]
+
+
+def recovery(directions, sparsity):  # [feature hidden]
+    w = w_20[SPARSITIES.index(sparsity)]
+    known = sp.unit_vectors(w.T[w.norm(dim=0) > 0.5])
+    return (known @ sp.unit_vectors(directions).T).amax(1).mean().item()
+
+
+found = np.array(
+    [
+        recovery(d.w_dec.detach().cpu(), s)
+        for d, (s, *_) in zip(dictionaries, product(BRIDGE, STRENGTHS, SEEDS[:3]), strict=True)
+    ]
+).reshape(len(BRIDGE), len(STRENGTHS), 3)
+chance = np.array(
+    [
+        [recovery(torch.randn(DICTIONARY, 5, generator=generator), s) for _ in range(20 if QUICK else 2_000)]
+        for s in BRIDGE
+    ]
+)
+best = found.mean(2).argmax(1)  # the strength that does best at each sparsity
+at_best = found[np.arange(len(BRIDGE)), best]  # [sparsity run]
+results.record(
+    recovery_sparse_min=at_best[-1].min(),
+    recovery_dense_mean=at_best[0].mean(),
+    recovery_chance_sparse=np.quantile(chance[-1], 0.975),
+    recovery_chance_dense=np.quantile(chance[0], 0.975),
+)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(4.6, 2.9))
+places = np.arange(len(BRIDGE))
+for k, (strength, colour) in enumerate(zip(STRENGTHS, plotting.OKABE_ITO, strict=False)):
+    ax.plot(places + 0.08 * (k - 1), found[:, k], "o", color=colour, markersize=3)
+    ax.plot(
+        places + 0.08 * (k - 1), found[:, k].mean(1), color=colour, linewidth=0.8, label=f"L1 strength {strength:g}"
+    )
+low, high = np.quantile(chance, [0.025, 0.975], axis=1)
+ax.fill_between(places, low, high, color="0.85", label="random dictionaries, 95 %")
+ax.set(xticks=places, xticklabels=[f"{s:g}" for s in BRIDGE], xlabel="sparsity S of the features", ylim=(None, 1.02))
+ax.set_ylabel("mean largest cosine with a known feature")
+fig.legend(loc="outside right center")
+alt = "How well autoencoders find the known features of toy codes at four sparsities and three strengths."
+results.save_figure(fig, "bridge", alt=alt)
+
+# %% [markdown]
+# **Figure `bridge`.** Autoencoders with 40 features, trained on five-dimensional codes of 20 known features, at four
+# sparsities and three strengths of the L1 term; each dot is one of three training runs, the lines join their means.
+# Grey: 2,000 random dictionaries of the same size. What an autoencoder finds depends on how rare the features are.
 
 # %% [markdown]
 # ## Over training runs
 #
-# `make sweeps` repeats the two models of the original notebook from seeds that this notebook does not use (classifier 3 of 10 epochs, autoencoder
-# in full, each in its own order of batches), and trains for each seed 20 toy models of five features of equal importance in a
-# plane at each of three sparsities.
+# `make sweeps` repeats the two models of the original notebook from seeds that this notebook does not use (classifier 3
+# of 10 epochs, autoencoder in full, each in its own order of batches).
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 labels = {
     "explained": "variance explained\nby the plane",
+    "last_batch": "error of the\nlast batch",
     "gathered_two": "importance near\nthe best two rays",
     "columns_above_random": "the same, columns\nless random angles",
     "bias_correlation": "correlation of bias\nand importance",
-    "triangle_share": "share of triangles\n(of 20, S = 0.3)",
-    "digons_share": "share of two digons\n(of 20, S = 0.7)",
-    "pentagon_share": "share of pentagons\n(of 20, S = 0.99)",
+    "norm_correlation": "correlation of norm\nand importance",
+    "encoder_squared_cosine": "mean squared cosine\nof encoder columns",
+    "top_on_diagonal": "largest 1 % of $W_{dec} W_{enc}$:\nshare on the diagonal",
 }
 sweep = results.read_sweep("05_toy_superposition")
-alt = "Seven measures of the autoencoder and of the toy models, one dot for each training run."
+alt = "Eight measures of the autoencoder, one dot for each training run."
 results.save_figure(plotting.runs_strip(sweep, labels), "training_runs", alt=alt)
 
 # %% [markdown]
-# **Figure `training_runs`.** Each dot is one seed, the bar their mean with one standard deviation. Upper row:
-# the autoencoder on MNIST features. How much of the importance gathers near two rays differs most from run to run. On
-# average the columns gather no more than random angles do, and in each run the bias grows with the importance. Lower
-# row: the share of a seed's 20 toy models that form each figure.
+# **Figure `training_runs`.** Each dot is one training run, the square their mean with one standard deviation. How much
+# of the importance gathers near two rays differs most. On average the columns gather no more than random angles do, and
+# in each run bias and norm grow with the importance.
 
 # %% [markdown]
 # ## What we found
@@ -686,22 +925,24 @@ results.findings(
         ("autoencoder: all images, epoch 20", "mse_20", "not given"),
         ("the same with each feature's mean instead", "mse_mean_only", "not given"),
         ("sparsity of the 49 features, mean", "sparsity", "said to be 0"),
-        ("importance within 15° of two rays", "gathered_two", '"around 2 features"'),
-        ("the same, encoder columns", "gathered_two_columns", "not given"),
-        ("the same, random angles", "gathered_two_random", "not given"),
-        ("the same, mean of 6 seeds", "seeds_gathered_mean", "one run"),
-        ("seeds of 6 with 0.8 or more near two rays", "seeds_count", "one run"),
-        ("importance and encoder norm, correlation", "norm_correlation", "higher with importance"),
-        ("importance and decoder bias, correlation", "bias_correlation", "larger as importance falls"),
-        ("toy, S = 0.3, I = 1: triangles of 6", "toy_triangle", "not done"),
-        ("toy, S = 0.7, I = 1: two digons of 6", "toy_digons", "not done"),
-        ("toy, S = 0.99, I = 1: pentagons of 6", "toy_pentagon", "not done"),
-        ("toy n = 20, m = 5: features per dimension, S = 0", "toy_per_dimension_dense", "not done"),
-        ("toy n = 20, m = 5: features per dimension, S = 0.999", "toy_per_dimension_sparse", "not done"),
-        ("MNIST features per dimension", "mnist_per_dimension", "not done"),
-        ("sparsity at which synthetic features have as many", "mnist_equal_sparsity", "not done"),
-        ("variance two dimensions explain: MNIST", "mnist_explained", "not done"),
-        ("variance two dimensions explain: shuffled", "shuffled_explained", "not done"),
+        ("importance within 15° of two rays, mean of 6 runs", "seeds_gathered_mean", '"around 2 features"'),
+        ("runs of 6 with more than random angles (p < 0.05)", "seeds_above_random", "one run"),
+        ("the same, encoder columns", "seeds_columns_above_random", "not given"),
+        ("importance and encoder norm, least correlation", "norm_correlation_min", "higher with importance"),
+        ("mean squared cosine of encoder columns", "encoder_squared_cosine", '"around 0"'),
+        ("largest 1 % of the product: share on the diagonal", "top_on_diagonal", "not given"),
+        ("toy, S = 0.3, I = 1: triangles of 100", "toy_triangle", "not done"),
+        ("toy, S = 0.7, I = 1: two digons of 100", "toy_digons", "not done"),
+        ("toy, S = 0.99, I = 1: pentagons of 100", "toy_pentagon", "not done"),
+        ("toy figures: median error of the worst angle, degrees", "toy_angle_error", "not done"),
+        ("phase diagram: models that do what theory says", "phase_agrees", "not done"),
+        ("40 features in 10 dimensions: within 0.02 of D = 1/2", "near_half", "not done"),
+        ("pairs that never meet, 1 − S = 0.03: cosine", "anti_cosine_rare", "not done"),
+        ("variance two dimensions explain: MNIST, mean of 5", "mnist_explained_mean", "not done"),
+        ("the same, two principal components", "mnist_principal_mean", "not done"),
+        ("the same, each feature shuffled", "shuffled_explained_mean", "not done"),
+        ("known features recovered at S = 0.99, least of 3 runs", "recovery_sparse_min", "not done"),
+        ("the same, random dictionaries (97.5 %)", "recovery_chance_sparse", "not done"),
     ]
 )
 

@@ -15,12 +15,13 @@ from paper_utils import training
 from paper_utils.data import Images
 
 Source = Callable[[int, torch.Generator], Tensor]  # (batch size, generator) -> x [instance batch feature]
-GEOMETRIES = {
-    "pair": (1.0, 1.0),
-    "triangle": (2 / 3, 2 / 3, 2 / 3),
-    "digon + 1": (0.5, 0.5, 1.0),
-    "digons": (0.5, 0.5, 0.5, 0.5),
-    "pentagon": (0.4, 0.4, 0.4, 0.4, 0.4),
+GEOMETRIES = {  # the angles from each feature to the next around the circle, in degrees
+    "pair": (90, 270),
+    "digon": (180, 180),
+    "triangle": (120, 120, 120),
+    "digon + 1": (90, 90, 180),
+    "digons": (90, 90, 90, 90),
+    "pentagon": (72, 72, 72, 72, 72),
 }
 _CHUNK = 512  # rows per pass: at most 512 x 49 pairs x 49 floats, 5 MB, which stay in the cache
 
@@ -350,10 +351,24 @@ def features_per_dimension(w: Float[Tensor, "*instance hidden feature"]) -> Floa
     return w.square().sum((-2, -1)) / w.shape[-2]
 
 
-def geometry(w: Float[Tensor, "2 feature"], tolerance: float = 0.1) -> str:
-    """Name the figure of GEOMETRIES that the features longer than 0.5 form, by their dimensionalities, or "other"."""
-    found = dimensionality(w)[w.norm(dim=0) > 0.5].sort().values
+def angle_errors(w: Float[Tensor, "2 feature"]) -> dict[str, float]:
+    """How far the features longer than 0.5 are from each figure of GEOMETRIES with as many features, in degrees.
+
+    The error is the largest over the angles between neighbours, for the turn of the figure that fits best.
+    """
+    longer = w[:, w.norm(dim=0) > 0.5]
+    angles = torch.rad2deg(torch.atan2(longer[1], longer[0])).sort().values
+    between = torch.cat([angles.diff(), 360 + angles[:1] - angles[-1:]])
+    errors = {}
     for name, ideal in GEOMETRIES.items():
-        if len(found) == len(ideal) and bool(((found - torch.tensor(ideal)).abs() <= tolerance).all()):
-            return name
-    return "other"
+        if len(ideal) == len(between):
+            turns = torch.tensor([ideal[i:] + ideal[:i] for i in range(len(ideal))])
+            errors[name] = (turns - between).abs().amax(1).min().item()
+    return errors
+
+
+def geometry(w: Float[Tensor, "2 feature"], tolerance: float = 15.0) -> str:
+    """Name the figure of GEOMETRIES that the features longer than 0.5 form to `tolerance` degrees, or "other"."""
+    errors = angle_errors(w)
+    name = min(errors, key=errors.get, default="other")
+    return name if errors.get(name, 360.0) <= tolerance else "other"

@@ -1,5 +1,7 @@
 """Superposition: the original notebook's two models, what is measured on them, and Elhage's toy model."""
 
+import importlib
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -204,6 +206,27 @@ def test_row_source_draws_measured_rows():
         assert number and torch.equal(rows[1, number[0]], b)
 
 
+@pytest.mark.parametrize("kind", ["independent", "correlated", "anti-correlated"])
+def test_a_pair_comes_together_never_together_or_as_it_happens(kind):
+    pairs = importlib.import_module("sweeps.05_toy_superposition_correlated").PairSource(kind, 3, 0.4)
+    first, second = (pairs(20_000, torch.Generator().manual_seed(0))[0].view(-1, 3, 2) > 0).unbind(-1)
+    both, rate = (first & second).float().mean().item(), 0.2 if kind == "anti-correlated" else 0.4
+    expected = {"independent": 0.16, "correlated": 0.4, "anti-correlated": 0}[kind]
+    assert both == pytest.approx(expected, abs=0.01) and first.float().mean().item() == pytest.approx(rate, abs=0.01)
+    assert (first[:, 0] & first[:, 1]).float().mean().item() == pytest.approx(rate**2, abs=0.01), (
+        "pairs are independent"
+    )
+
+
+@pytest.mark.parametrize(("importance", "kept"), [(0.1, "ignored"), (10.0, "own")])
+def test_a_frequent_feature_gets_the_dimension_if_it_is_the_more_important(monkeypatch, importance, kept):
+    phase = importlib.import_module("sweeps.05_toy_superposition_phase")
+    short = sp.ToyConfig(200, 128, 2e-2)
+    monkeypatch.setattr(phase.sp, "ToyConfig", lambda steps, batch: short)
+    (row,) = [row for row in phase.run(1.0) if row["importance"] == importance]
+    assert row[kept] >= 8 and sum(row[name] for name in ("ignored", "superposed", "own", "neither")) == 9
+
+
 def test_runs_tells_sources_apart_by_what_they_draw():
     rows = sparse_rows(100).view(2, 50, 6)
     other = rows + 1e-6 * (torch.arange(600).view(2, 50, 6) == 580)
@@ -218,28 +241,55 @@ def polygon(n):
     return torch.stack([angle.cos(), angle.sin()])
 
 
+def at(*degrees):
+    """Unit vectors at these angles, as columns."""
+    angle = torch.deg2rad(torch.tensor(degrees, dtype=torch.float32))
+    return torch.stack([angle.cos(), angle.sin()])
+
+
 @pytest.mark.parametrize(
     ("w", "name", "dimensions"),
     [
-        (polygon(2), "other", [1 / 2] * 2),
+        (polygon(2), "digon", [1 / 2] * 2),
         (polygon(3), "triangle", [2 / 3] * 3),
         (polygon(5), "pentagon", [2 / 5] * 5),
         (polygon(4), "digons", [1 / 2] * 4),
         (polygon(4)[:, :3], "digon + 1", [1 / 2, 1, 1 / 2]),
         (polygon(4)[:, :2], "pair", [1, 1]),
         (0.4 * polygon(4)[:, :2], "other", [1, 1]),  # too short to count as represented
+        # What dimensionalities alone take for a figure: they see neither signs nor the order around the circle.
+        (at(0, 0, 90, 90), "other", [1 / 2] * 4),
+        (at(0, 60, 120), "other", [2 / 3] * 3),
+        (at(0, 36, 72, 108, 144), "other", [2 / 5] * 5),
+        (at(0, 102, 258), "other", [0.92043, 0.53249, 0.53249]),
     ],
 )
 def test_geometry_names_what_can_be_drawn_by_hand(w, name, dimensions):
-    assert sp.dimensionality(w).tolist() == pytest.approx(dimensions, abs=1e-6)
+    assert sp.dimensionality(w).tolist() == pytest.approx(dimensions, abs=1e-4)
     assert sp.geometry(w) == name
     assert sp.features_per_dimension(w).item() == pytest.approx(w.square().sum().item() / 2)
 
 
-@pytest.mark.parametrize(("d", "name"), [(0.91, "pair"), (0.89, "other")])
-def test_geometry_names_what_is_within_a_tenth_of_the_ideal(d, name):
-    lean = 1 / d - 1  # squared cosine of two unit vectors with dimensionality d
-    assert sp.geometry(torch.tensor([[1.0, lean**0.5], [0.0, (1 - lean) ** 0.5]])) == name
+def test_angle_errors_by_hand():
+    assert sp.angle_errors(at(0, 102, 258)) == pytest.approx({"triangle": 36, "digon + 1": 24}, abs=1e-3)
+    assert sp.angle_errors(at(10, 10)) == pytest.approx({"pair": 90, "digon": 180}, abs=1e-3)
+    assert sp.angle_errors(at(0, 60, 120, 180, 240, 300)) == {} and sp.angle_errors(0 * at(0, 60)) == {}
+
+
+@given(
+    st.sampled_from(sorted(sp.GEOMETRIES)), st.floats(0, 360), st.booleans(), st.floats(0, 7), st.randoms(), st.data()
+)
+@settings(max_examples=100, deadline=None)
+def test_a_figure_turned_mirrored_and_shaken_keeps_its_name(name, turn, mirror, shake, random, data):
+    corners = [sum(sp.GEOMETRIES[name][:i]) for i in range(len(sp.GEOMETRIES[name]))]
+    signs = data.draw(st.lists(st.sampled_from([-1, 1]), min_size=len(corners), max_size=len(corners)))
+    angles = [(-1 if mirror else 1) * (c + s * shake) + turn for c, s in zip(corners, signs, strict=True)]
+    random.shuffle(angles)
+    w = at(*angles) * torch.tensor([random.uniform(0.6, 2) for _ in angles])
+    w = torch.cat([w, 0.3 * at(random.uniform(0, 360))], 1)  # one that is not represented
+    assert sp.geometry(w) == name and sp.angle_errors(w)[name] <= 2 * shake + 0.01
+    corners[0] += 16  # beyond the tolerance
+    assert sp.geometry(at(*corners)) == "other" and sp.geometry(at(*corners), tolerance=17.0) == name
 
 
 @given(st.integers(0, 1000), st.integers(1, 4), st.integers(4, 7))

@@ -1,0 +1,28 @@
+"""How many features does a dimension hold as features get rarer, and what fraction of one does each feature have?
+
+Forty features of equal importance in ten dimensions, at 31 sparsities from dense to one active input in 100, evenly
+spaced in the logarithm of 1 / (1 - S), as Elhage and others plot it; five training runs.
+"""
+
+import torch
+
+from paper_utils import superposition as sp
+
+GRID = {"seed": range(5)}
+LOAD = None
+DENSITIES = tuple(100 ** (-k / 30) for k in range(31))
+
+
+def run(seed: int, device: str = "cpu") -> list[dict[str, float]]:
+    """A row for each feature of each model: its length and its dimensionality."""
+    n, m = 40, 10
+    toys = sp.ToyModel(n, m, len(DENSITIES), seed=100 * seed).to(device)
+    source = sp.SparseSource(tuple(1 - d for d in DENSITIES), n)
+    sp.train_toy(toys, source, torch.ones(n), sp.ToyConfig(10_000, 512), seed)
+    w = toys.w.detach().cpu()
+    length, dimension = w.norm(dim=1), sp.dimensionality(w)
+    return [
+        {"density": round(density, 5), "length": round(length[i, k].item(), 4), "d": round(dimension[i, k].item(), 4)}
+        for i, density in enumerate(DENSITIES)
+        for k in range(n)
+    ]
