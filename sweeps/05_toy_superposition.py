@@ -25,7 +25,7 @@ def run(images: data.Images, seed: int, device: str = "cpu") -> dict[str, float]
     importance = sp.scaled_importance(torch.tensor(history["rise"][-1]))
     encoder, decoder, bias = plane.encoder.weight.detach().T, plane.decoder.weight.detach(), plane.decoder.bias.detach()
     generator = torch.Generator().manual_seed(seed)
-    random = [torch.randn(len(importance), 2, generator=generator) for _ in range(200)]
+    random = [torch.randn(len(importance), 2, generator=generator) for _ in range(2_000)]
     measured, columns, *chance = (
         sp.gathered_share(directions, importance, 2)
         for directions in (torch.tensor(history["direction"][-1]), encoder, *random)

@@ -32,6 +32,7 @@ NAMES = {
     "neuron_fourier": r"x (Const|cos|sin).*y (Const|cos|sin)",
     "mean_square": r"x (Const|cos|sin).*y (Const|cos|sin)",
     "directions_animation": r"feature \d+, rank \d+",
+    "toy_slider": r"feature \d, length \d",
 }
 
 

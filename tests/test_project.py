@@ -49,7 +49,7 @@ def test_imports_run_one_way():
 
 
 # Lines of Python. What a notebook imports stays thin; what is added elsewhere is weighed against what could go.
-BUDGETS = {"paper_utils": 3200, "reproduce": 1200, "tests": 5100}
+BUDGETS = {"paper_utils": 3200, "reproduce": 1200, "tests": 5200}
 
 
 @pytest.mark.parametrize("folder", BUDGETS)

@@ -128,10 +128,10 @@ def test_a_family_that_loses_a_member_fails_until_its_picture_is_deleted(checkou
 @pytest.mark.parametrize(
     "words, source, place",
     [
-        (["quick"], "exact", "build/quick"),
+        pytest.param(["quick"], "exact", "build/quick", marks=pytest.mark.slow),
         (["figures"], "uci-digits", "build/stand-in"),
         pytest.param(["figures", "SCALE=3"], "exact", "build/variants", marks=pytest.mark.slow),
-        (["figures"], "exact", "figures"),
+        pytest.param(["figures"], "exact", "figures", marks=pytest.mark.slow),
     ],
 )
 def test_only_the_papers_own_run_writes_figures(checkout, words, source, place):

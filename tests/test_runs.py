@@ -479,6 +479,16 @@ def test_a_cluster_trains_what_this_machine_trains_and_survives_a_lost_worker(ro
 
 
 @pytest.mark.slow
+def test_ctrl_c_does_not_wait_for_what_a_cluster_trains_and_has_queued(root, cluster):
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(lambda: until(noted, "a run on some worker") and os.kill(os.getpid(), signal.SIGINT))
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            runs.measured(endless, [{"seed": seed} for seed in range(6)])
+    assert time.monotonic() - started < LONG
+
+
+@pytest.mark.slow
 def test_a_worker_with_other_code_refuses_before_it_trains(root, cluster, monkeypatch):
     ours = runs._version()
     with (root / "paper_utils" / "training.py").open("a") as file:
@@ -504,7 +514,10 @@ def train(model, seed):
     x = torch.ones(4, 3)
     return training.fit(lambda x: model(x).square().mean(), [x], optimizer, epochs=3, batch_size=2, seed=seed)
 
-for model, history in runs.cached(train, [(torch.nn.Linear(3, 2), seed) for seed in (0, 1)]):
+class Own(torch.nn.Linear):
+    pass
+
+for model, history in runs.cached(train, [(Own(3, 2), seed) for seed in (0, 1)]):
     assert history["loss"][-1] < history["loss"][0]
 results.record(kernel=os.getpid())
 """

@@ -223,8 +223,22 @@ def test_a_frequent_feature_gets_the_dimension_if_it_is_the_more_important(monke
     phase = importlib.import_module("sweeps.05_toy_superposition_phase")
     short = sp.ToyConfig(200, 128, 2e-2)
     monkeypatch.setattr(phase.sp, "ToyConfig", lambda steps, batch: short)
-    (row,) = [row for row in phase.run(1.0) if row["importance"] == importance]
-    assert row[kept] >= 8 and sum(row[name] for name in ("ignored", "superposed", "own", "neither")) == 9
+    seconds = [row["second"] for row in phase.run(1.0) if row["importance"] == importance]
+    assert len(seconds) == 10 and seconds.count(kept) >= 9
+
+
+def test_two_opposite_features_cost_what_the_phase_diagram_says():
+    """(1 + I) p^2 / 6 for W = (1, -1); I (p/3 - p^2/4) for the first feature alone, the second at its mean."""
+    p, importance = 0.3, torch.tensor([1.0, 2.0])
+    x = sp.SparseSource((1 - p,), 2)(400_000, torch.Generator().manual_seed(0))
+    toy = sp.ToyModel(2, 1, 1, 0).requires_grad_(False)
+    for w, b, cost in (
+        ((1.0, -1.0), (0.0, 0.0), 3 * p**2 / 6),
+        ((1.0, 0.0), (0.0, p / 2), 2 * (p / 3 - p**2 / 4)),
+    ):
+        toy.w[:], toy.b[:] = torch.tensor(w), torch.tensor(b)
+        # toy_loss is a mean over the two features
+        assert 2 * sp.toy_loss(toy, x, importance).item() == pytest.approx(cost, rel=0.02)
 
 
 def test_runs_tells_sources_apart_by_what_they_draw():
