@@ -14,15 +14,17 @@ DENSITIES = tuple(100 ** (-k / 30) for k in range(31))
 
 
 def run(seed: int, device: str = "cpu") -> list[dict[str, float]]:
-    """A row for each feature of each model: its length and its dimensionality."""
+    """A row for each feature of each model: length, dimensionality, least cosine with one longer than 0.5."""
     n, m = 40, 10
     toys = sp.ToyModel(n, m, len(DENSITIES), seed=100 * seed).to(device)
     source = sp.SparseSource(tuple(1 - d for d in DENSITIES), n)
     sp.train_toy(toys, source, torch.ones(n), sp.ToyConfig(10_000, 512), seed)
     w = toys.w.detach().cpu()
-    length, dimension = w.norm(dim=1), sp.dimensionality(w)
+    length, dimension, unit = w.norm(dim=1), sp.dimensionality(w), sp.unit_vectors(w.mT)
+    opposite = (unit @ unit.mT).masked_fill((length < 0.5)[:, None, :], 1.0).amin(-1)
+    numbers = {"length": length, "d": dimension, "opposite": opposite}
     return [
-        {"density": round(density, 5), "length": round(length[i, k].item(), 4), "d": round(dimension[i, k].item(), 4)}
+        {"density": round(density, 5)} | {name: round(values[i, k].item(), 4) for name, values in numbers.items()}
         for i, density in enumerate(DENSITIES)
         for k in range(n)
     ]

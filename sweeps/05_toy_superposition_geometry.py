@@ -21,7 +21,7 @@ MODELS = 100
 def run(decay: float, sparsity: float, steps: int, device: str = "cpu") -> list[dict[str, float | str]]:
     """A row for each model: its figure, the error of its angles, and how many features are longer than 0.5."""
     if steps > 20_000 and sparsity < 0.9:
-        return []  # settled long before
+        return []  # the question is where features are rare
     toys = sp.ToyModel(5, 2, MODELS, seed=1_000).to(device)
     importance = decay ** torch.arange(5.0)
     sp.train_toy(toys, sp.SparseSource((sparsity,) * MODELS, 5), importance, sp.ToyConfig(steps, 256), seed=1)
