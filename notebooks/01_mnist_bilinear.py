@@ -231,8 +231,8 @@ results.save_figure(fig, "models", alt=alt)
 forms = bilinear.interaction_tensor(one_layer.w_u, one_layer.w_l[0], one_layer.w_r[0])
 one_values, one_vectors = bilinear.pixel_eigendecompose(forms, one_layer.w_e)
 one_vectors = bilinear.fix_signs(one_vectors, one_vectors)
-by_parts = einsum(test_x[:100], one_vectors, "n pixel, c pixel j -> n c j").square() @ one_values[..., None]
-assert torch.allclose(by_parts[..., 0], one_layer(test_x[:100]), rtol=1e-3, atol=1e-3)
+by_parts = (einsum(test_x[:100], one_vectors, "n pixel, c pixel j -> n c j").square() * one_values).sum(2)
+assert torch.allclose(by_parts, one_layer(test_x[:100]), rtol=1e-3, atol=1e-3)
 
 
 def mean_activation(p: Tensor, mu: Tensor) -> Tensor:
@@ -399,7 +399,7 @@ stack, strip = "(j h w) -> (j h) w", "j n (h w) -> (j h) (n w)"
 ink, weight = "ink %{z} %<extra></extra>", "pixel weight %{z:.2f}<extra></extra>"
 steps, shown = [], [DIGIT] if QUICK else range(10)
 for c in shown:
-    for rank, v, mu, p in zip(RANKS, *panels[c], strict=True):
+    for rank, _, mu, p in zip(RANKS, *panels[c], strict=True):
         ticks, first = {}, len(steps) == 0
         for side, chosen in enumerate((EIGHT[:4], EIGHT[4:])):
             maps = rearrange(p[:, chosen], "(h w) j -> (j h) w", h=28).numpy().astype(np.float32)
@@ -615,7 +615,7 @@ for ax, (column, label) in zip(axes.flat, panels_of.items(), strict=False):
 axes[0, 0].text(0.6, 0.85, "noise 0.33", color=plotting.BLUE, transform=axes[0, 0].transAxes)
 axes[0, 0].text(0.6, 0.73, "no noise", color=plotting.VERMILLION, transform=axes[0, 0].transAxes)
 forest = axes[1, 2]
-for y, (name, (mean, low, high)) in enumerate(effects.items()):
+for y, (mean, low, high) in enumerate(effects.values()):
     forest.errorbar(mean, -y, xerr=[[mean - low], [high - mean]], fmt="o", markersize=4, capsize=3, color="black")
 forest.axvline(1, color="0.6", linestyle="--", linewidth=0.8)
 forest.set(
@@ -750,7 +750,7 @@ print(
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, axes = plt.subplots(2, 8, figsize=(plotting.TEXT_WIDTH, 2.6))
 titles = []
-for space, (_, mu, p) in views.items():
+for _, mu, p in views.values():
     means = mean_activation(p[0][:, EIGHT], mu[0, EIGHT])
     titles += [f"$\\mu$ {mu[0, j]:+.2f}\nmean {m:+.2g}" for j, m in zip(EIGHT, means, strict=True)]
 unit_maps(fig, axes, torch.cat([p.T for p in eight.values()]), titles, ["hidden space", "pixel space"])

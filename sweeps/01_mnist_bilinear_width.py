@@ -1,7 +1,7 @@
 """The two-layer bilinear MLP of notebook 1 over hidden widths, with the noise and decay of its paper.
 
-Pairs of models and measures as in sweeps/01_mnist_bilinear.py; the width of 300 is among that sweep's rows. The papers go up to
-1,000, which takes eight times as long as 300.
+Pairs of models and measures as in sweeps/01_mnist_bilinear.py; the width of 300 is among that sweep's rows. The papers
+go up to 1,000, which takes eight times as long as 300.
 """
 
 import importlib
