@@ -124,8 +124,8 @@ fig, axes = plt.subplots(1, 4, figsize=(4.6, 1.5))
 signed(axes[0], p)
 axes[0].set_title(f"pattern $p$ for {DIGIT}")
 for ax, (name, ink) in zip(axes[1:], {"red": red, "blue": blue, "both": red + blue}.items(), strict=True):
-    ax.imshow(ink.reshape(28, 28), cmap="gray_r", vmin=0, vmax=1.2)
-    ax.set(xticks=[], yticks=[], title=f"ink on {name}:\n$(p \\cdot x)^2$ = {(p @ ink).square():.1f}")
+    plotting.grey_image(ax, ink / 1.2)
+    ax.set_title(f"ink on {name}:\n$(p \\cdot x)^2$ = {(p @ ink).square():.1f}")
 alt = "A red-blue pixel vector and three made-up images: ink on its red pixels and ink on its blue pixels give the same square, ink on both gives zero."
 results.save_figure(fig, "interference", alt=alt)
 
@@ -244,7 +244,7 @@ assert torch.allclose(by_parts, one_layer(test_x[:100]), rtol=1e-3, atol=1e-3)
 def titled(p: Tensor, mu: Tensor) -> list[str]:
     """Of pixel vectors p [pixel j]: mu_j, and the mean of mu_j (p_j . x)^2 over the training images."""
     means = mu * (train_x @ p).square().mean(0)
-    return [f"$\\mu$ {m:+.2f}\nmean {mean:+.2g}" for m, mean in zip(mu, means, strict=True)]
+    return [f"$\\mu$ {m:+.2f}\nmean {mean:+.2f}" for m, mean in zip(mu, means, strict=True)]
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -450,7 +450,7 @@ for row, ((c, top, parts, vectors), level) in enumerate(zip(duel, levels, strict
     ax.bar(range(FEW + 2), bars[0], bottom=bars[1], width=0.6, color=[*colours, "0.4"])
     for i, (h, start) in enumerate(zip(*bars, strict=True)):
         ax.text(i, max(start, start + h) + 0.02 * (high - low), f"{h:+.2f}", ha="center", fontsize=7)
-    ax.step(np.arange(-0.5, FEW + 1.5), level, where="post", color="0.5", linewidth=0.5)
+    ax.hlines(level[1:], range(FEW + 1), range(1, FEW + 2), color="0.5", linewidth=0.5)
     ax.axhline(0, color="0.3", linewidth=0.6)
     ax.set(xlim=(-0.5, FEW + 1.5), xticks=range(FEW + 2), ylim=(low, high + 0.12 * (high - low)), ylabel="logit")
     ax.set_xticklabels([f"$\\lambda$ {values2[c][i]:+.3f}" for i in top] + [f"the other {300 - FEW}", f"logit of {c}"])
@@ -488,12 +488,15 @@ for k in (1, 2):
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(4.6, 2.4))
-for shares, label, colour in ((wrong, "wrong", plotting.BLUE), (unlike, "unlike the full model", plotting.VERMILLION)):
+beside = {"textcoords": "offset points", "va": "center", "fontsize": 7}
+for shares, label, colour, up in (
+    (wrong, "wrong", plotting.BLUE, 7),
+    (unlike, "unlike the full model", plotting.VERMILLION, 0),
+):
     ax.loglog(KEPT, np.maximum(shares, 5e-5), "o-", markersize=4, color=colour)
-    beside = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": 7}
-    ax.annotate(label, (KEPT[-1], max(shares[-1], 5e-5)), color=colour, **beside)
+    ax.annotate(label, (KEPT[-1], max(shares[-1], 5e-5)), (6, up), color=colour, **beside)
 ax.axhline(1 - accuracy, color="0.5", linestyle="--", linewidth=0.8)
-ax.text(1, (1 - accuracy) * 0.8, "the full model's error", color="0.4", fontsize=7, va="top")
+ax.annotate("the full model's error", (KEPT[-1], 1 - accuracy), (6, -7), color="0.4", **beside)
 ax.set(xlabel="eigenvectors kept per digit", ylabel="share of the test images", xlim=(0.9, 450), xticks=KEPT)
 ax.set_xticklabels(KEPT)
 ax.minorticks_off()

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from paper_utils import bilinear, training
 from paper_utils.bilinear import BilinearConfig, BilinearMLP, BilinearRecipe
 from paper_utils.data import Images
+from reproduce import notebook
 
 SMALL = BilinearConfig(d_input=6, d_hidden=5, n_classes=3)
 seeds = st.integers(0, 2**31)
@@ -226,6 +227,22 @@ def test_masks_do_not_depend_on_lapacks_signs(monkeypatch):
         assert torch.allclose(bilinear.class_features(model, 3, against), patterns, atol=1e-5)
 
 
+@pytest.mark.slow  # trains for seconds
+def test_masks_push_images_to_their_digit_or_away_from_it(mnist):
+    """The share of other digits' images that are called the target."""
+    images, x, y = mnist.first(10_000), mnist.test_x[::5], mnist.test_y[::5]
+    model = BilinearMLP(BilinearConfig(), seed=0)
+    bilinear.train(model, images, BilinearRecipe(warmup=1, decay=2, constant=0), seed=0)
+    called = importlib.import_module("sweeps.01_mnist_bilinear").called
+    model.eval().requires_grad_(False)
+    pushed, against = (
+        [called(model, x[y != c], bilinear.weight_mask(model, c, against), c) for c in range(10)]
+        for against in (False, True)
+    )
+    assert sum(share >= 0.15 for share in pushed) >= 9 and sum(pushed) / 10 >= 0.4
+    assert max(against) <= 0.01
+
+
 @pytest.mark.parametrize("space", ["pixels", "hidden"])
 def test_pixel_features_are_the_direction(space):
     """v . h_1(x) is the sum of mu_j (p_j . x)^2, with the sign by which the mu have their power above 0."""
@@ -262,6 +279,16 @@ FORM = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("digit", [10, -1, 2.5])
+def test_the_notebook_refuses_what_is_no_digit_before_anything_is_trained(digit):
+    path = next(path for path in notebook.notebooks() if path.stem == "01_mnist_bilinear")
+    sources = [cell.source for cell in notebook.code_cells(notebook.read(path))]
+    (setup,) = [source for source in sources if "DIGIT not in" in source]
+    assert "runs.cached" not in "".join(sources[: sources.index(setup) + 1])
+    with pytest.raises(ValueError, match=rf"DIGIT is {digit}: must be a whole number in 0\.\.9"):
+        exec(setup, {"DIGIT": digit, "DEVICE": "cpu", "MODE": "full"})
 
 
 def test_the_sweep_measures_a_model():
