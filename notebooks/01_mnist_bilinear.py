@@ -387,7 +387,8 @@ for c in shown:
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 from plotly.subplots import make_subplots
 
-page = make_subplots(1, 4, column_widths=[1, 3, 1, 3], horizontal_spacing=0.02)
+layout = {"column_widths": [1, 3, 0.6, 1, 3], "specs": [[{}, {}, None, {}, {}]], "horizontal_spacing": 0.02}
+page = make_subplots(1, 5, **layout)
 strip, steps = "j n (h w) -> (j h) (n w)", []
 red_blue = {"colorscale": "RdBu_r", "zmin": -0.25, "zmax": 0.25, "hovertemplate": "weight %{z:.2f}<extra></extra>"}
 grey = {"colorscale": "gray_r", "zmin": 0, "zmax": 100, "hovertemplate": "ink %{z} %<extra></extra>"}
@@ -397,8 +398,8 @@ for (c, rank), name in names.items():
     for side, chosen in enumerate(SIDES.values()):
         weights = rearrange(p[:, chosen], "(h w) j -> (j h) w", h=28).numpy().astype(np.float32)
         photos = (rearrange(most_active(p[:, chosen]), strip, h=28) * 100).round().byte().numpy()
-        page.add_heatmap(z=weights, **red_blue, **visible, col=2 * side + 1)
-        page.add_heatmap(z=photos, **grey, **visible, col=2 * side + 2)
+        page.add_heatmap(z=weights, **red_blue, **visible, col=3 * side + 1)
+        page.add_heatmap(z=photos, **grey, **visible, col=3 * side + 2)
         told = [title.replace("$\\mu$", "μ").replace("\n", "<br>") for title in titled(p[:, chosen], mu[chosen])]
         ticks[f"yaxis{'3' if side else ''}.ticktext"] = told
     on = [i // 4 == len(steps) for i in range(4 * len(names))]
@@ -406,10 +407,11 @@ for (c, rank), name in names.items():
 slider = {"steps": steps, "currentvalue": {"prefix": "", "font": {"size": 14, "color": "#222"}}, "pad": {"t": 50}}
 slider |= {"font": {"color": "rgba(0,0,0,0)"}, "ticklen": 0, "minorticklen": 0}
 page.update_layout(sliders=[slider], template="plotly_white", showlegend=False, width=1000, height=620, margin_l=90)
-for col, title in enumerate(("positive", "most active on", "negative", "most active on"), 1):
+headings = {1: "positive", 2: "most active on", 4: "negative", 5: "most active on"}
+for x, (col, title) in enumerate(headings.items()):
     page.update_xaxes(title_text=title, side="top", showticklabels=False, showgrid=False, constrain="domain", col=col)
-    page.update_yaxes(visible=col % 2 == 1, autorange="reversed", scaleanchor=f"x{col}", showgrid=False, col=col)
-    ticks = steps[0]["args"][1].get(f"yaxis{'3' if col == 3 else ''}.ticktext") if col % 2 else None
+    page.update_yaxes(visible=x % 2 == 0, autorange="reversed", scaleanchor=f"x{x + 1}", showgrid=False, col=col)
+    ticks = steps[0]["args"][1].get(f"yaxis{x + 1 if x else ''}.ticktext")
     page.update_yaxes(tickvals=[14, 42, 70, 98], ticktext=ticks, constrain="domain", col=col)
 alt = "layer-2 eigenvectors of each digit: their pixel vectors, and the images that excite them"
 results.save_page(page, "eigenvector_browser", alt=alt)
@@ -481,18 +483,13 @@ results.record(kept=KEPT, kept_wrong=wrong, kept_unlike=unlike)
 print("digits whose second eigenvector by |lambda| is positive:", [c for c, value in second.items() if value > 0])
 for k in (1, 2):
     called = kept[KEPT.index(k)].bincount(minlength=10) - test_y.bincount(minlength=10)
-    print(
-        f"{k} kept: {wrong[k - 1]:.2%} wrong; how many more images are called 0, ..., 9 than there are:",
-        called.tolist(),
-    )
+    print(f"{k} kept: {wrong[k - 1]:.2%} wrong; images called 0, ..., 9 above their number: {called.tolist()}")
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(4.6, 2.4))
 beside = {"textcoords": "offset points", "va": "center", "fontsize": 7}
-for shares, label, colour, up in (
-    (wrong, "wrong", plotting.BLUE, 7),
-    (unlike, "unlike the full model", plotting.VERMILLION, 0),
-):
+lines = (wrong, "wrong", plotting.BLUE, 7), (unlike, "unlike the full model", plotting.VERMILLION, 0)
+for shares, label, colour, up in lines:
     ax.loglog(KEPT, np.maximum(shares, 5e-5), "o-", markersize=4, color=colour)
     ax.annotate(label, (KEPT[-1], max(shares[-1], 5e-5)), (6, up), color=colour, **beside)
 ax.axhline(1 - accuracy, color="0.5", linestyle="--", linewidth=0.8)
@@ -568,7 +565,11 @@ results.save_figure(fig, "grid", alt=alt)
 # %%
 answers = bilinear.truncated_logits(h1, values2, vectors2, 10).argmax(1)
 long = {"rank": (values2.abs().sum(1).square() / values2.square().sum(1)).mean().item(), "test_accuracy": accuracy}
-long |= {"accuracy_1": 1 - wrong[0], "agreement_10": (answers == logits.argmax(1)).double().mean().item()}
+long |= {
+    "accuracy_1": 1 - wrong[0],
+    "accuracy_2": 1 - wrong[1],
+    "agreement_10": (answers == logits.argmax(1)).double().mean().item(),
+}
 results.record(agreement_10=paper.agreement_10.mean(), agreement_10_least=paper.agreement_10.min())
 pd.concat([pd.DataFrame(long, index=["64 epochs, one run"]), paper[[*long]].agg(["mean", "min", "max"])]).round(4)
 
@@ -578,11 +579,8 @@ pd.concat([pd.DataFrame(long, index=["64 epochs, one run"]), paper[[*long]].agg(
 # `sweeps/01_mnist_bilinear_width.py` trains models of other widths, pairs of two from seeds of their own. For each pair we ask how alike both models are: the $|\cos|$ between the strongest patterns of equal digits.
 # The same between different digits is the baseline.
 
-# %%
-widths = pd.concat([width, paper.assign(d_hidden=300)])
-widths.groupby("d_hidden")[["rank", "test_accuracy", "accuracy_1", "accuracy_10", "mask_rate", "similarity"]].mean()
-
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
+widths = pd.concat([width, paper.assign(d_hidden=300)])
 fig, axes = plt.subplots(1, 4, figsize=(plotting.TEXT_WIDTH, 2.0))
 for ax, column in zip(axes, ("rank", "test_accuracy", "accuracy_1"), strict=False):
     sns.stripplot(widths, x="d_hidden", y=column, color=plotting.BLUE, ax=ax, **DOTS)
@@ -668,16 +666,14 @@ pairs = paper.drop_duplicates("seed")
 KINDS = {"similarity": "strongest,\n|cos|", "matched": "best partner,\n|cos|", "subspace": "span of four,\nshared part"}
 for kind in KINDS:
     same, other = pairs[kind], pairs[f"{kind}_other_digits"]
-    results.record(
-        **{f"{kind}_same": same.mean(), f"{kind}_other": other.mean(), f"{kind}_ratio": (same / other).min()}
-    )
+    results.record(**{f"{kind}_same": same.mean(), f"{kind}_other": other.mean()})
+    results.record(**{f"{kind}_ratio": (same / other).min()})
 features = [bilinear.class_features(each, 4) for each in noisy_models]
-by_digit = [
-    {"digit": c, "|cos|": (features[a][c, 0] @ features[b][c].T).abs().max().item(), "seeds": f"{SEEDS[b]}, {SEEDS[a]}"}
-    for a in range(len(SEEDS))
-    for b in range(a)
-    for c in range(10)
-]
+by_digit = {
+    f"{SEEDS[a]}, {SEEDS[b]}": einsum(features[a][:, 0], features[b], "c p, c k p -> c k").abs().amax(1).tolist()
+    for b in range(len(SEEDS))
+    for a in range(b)
+}
 pairs[[f"{kind}{what}" for kind in KINDS for what in ("", "_other_digits")]].agg(["mean", "min", "max"]).T.round(3)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -690,8 +686,9 @@ left.set_xticklabels(KINDS.values())
 left.text(0.03, 0.92, "same digit", color=plotting.BLUE, transform=left.transAxes)
 left.text(0.97, 0.92, "different digits", color="0.4", ha="right", transform=left.transAxes)
 dots = {"palette": plotting.OKABE_ITO[: len(SEEDS)], "dodge": True, "jitter": False, "size": 4}
-sns.stripplot(pd.DataFrame(by_digit), x="digit", y="|cos|", hue="seeds", ax=right, **dots)
-right.set(ylabel="best partner, |cos|", ylim=(0, 1.02))
+partners = pd.DataFrame(by_digit).melt(var_name="seeds", value_name="cosine", ignore_index=False).reset_index()
+sns.stripplot(partners, x="index", y="cosine", hue="seeds", ax=right, **dots)
+right.set(xlabel="digit", ylabel="best partner, |cos|", ylim=(0, 1.02))
 right.legend(title="seeds", loc="lower right", ncols=3, columnspacing=0.8, handletextpad=0.1)
 alt = "Left: similarity of two training runs by three measures, for equal digits above different digits. Right: the best partner of each digit's strongest pattern, for three pairs of seeds."
 results.save_figure(fig, "seeds", alt=alt)
@@ -768,6 +765,7 @@ results.save_figure(fig, "mask", alt=alt)
 # %%
 power, zero, not_zero = patterns[0].clamp(min=0).square().sum().item(), patterns[0], test_x[test_y != 0]
 print(f"digit 0: {power:.1%} of its pattern's power is red; its pixels add up to {zero.sum():+.2f}")
+print(f"p . x is {(not_zero @ zero).mean():+.2f} on average over the images of other digits")
 for sign, told in ((1, "the rule's sign"), (-1, "the other sign")):
     after = model(not_zero + sign * 6 * zero)
     gains, counts = (after - model(not_zero)).mean(0), after.argmax(1).bincount(minlength=10)
