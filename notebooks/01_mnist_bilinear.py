@@ -111,7 +111,7 @@ results.save_figure(fig, "opening", alt=alt)
 
 # %% [markdown]
 # **Figure `opening`.** Above: for each digit one pattern of unit norm, made from the weights alone. Below: one test image of a 3 with six times the pattern added (drawn from -0.5, white, to 1.5, black), and what the
-# network calls it, in colour where it is the pattern's digit. Dots mark pixels that are clipped by the colour scale, here and below. (Compare Figure 7 of the follow-up paper.)
+# network calls it, in colour where it is the pattern's digit. Dots mark pixels that are clipped by the colour scale, here and below; figures `noise` and `pixel_space` name eigenvalues and activations of such patterns. (Compare Figure 7 of the follow-up paper.)
 #
 # **How to read a red-blue map.** A pattern $p$ acts on an image $x$ through the square $(p \cdot x)^2$. That is interference, not a heat map: ink on the red pixels alone activates the pattern,
 # ink on the blue pixels alone activates it as well, and ink on both cancels. A pattern asks: is there ink *in the one place or the other, but not in both*? (Compare Figure 2A of the follow-up paper.)
@@ -430,7 +430,8 @@ for c in logits[image].topk(2).indices.tolist():
     parts.append(contributions[image, c].sum().item() - sum(parts))
     _, mu, p = bilinear.pixel_features(model, vectors2[c][:, top].T)
     strongest = (mu * (test_x[image] @ p).square()).abs().argmax(1)
-    duel.append((c, top, parts, p[torch.arange(FEW), :, strongest]))
+    each = torch.arange(FEW), strongest
+    duel.append((c, top, parts, p.mT[each], titled(p.mT[each].T, mu[each])))
     assert abs(sum(parts) - logits[image, c].item()) < 1e-4 * logits[image].abs().max()
 sizes = contributions.abs().sort(dim=2, descending=True).values
 few_share = (sizes[..., :FEW].sum(2) / sizes.sum(2)).mean().item()
@@ -438,13 +439,13 @@ results.record(few_share=few_share)
 print(f"the {FEW} largest hold {few_share:.0%} of a logit's summed sizes (mean over test images and digits)")
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig = plt.figure(figsize=(plotting.TEXT_WIDTH, 4.4), layout="none")
+fig = plt.figure(figsize=(plotting.TEXT_WIDTH, 4.8), layout="none")
 plotting.grey_image(fig.add_axes((0.01, 0.4, 0.14, 0.22)), test_x[image])
 fig.text(0.08, 0.64, f"the image: a {DIGIT}", ha="center", fontsize=8)
-levels = [np.cumsum([0, *parts]) for _, _, parts, _ in duel]
+levels = [np.cumsum([0, *parts]) for _, _, parts, *_ in duel]
 low, high = min(map(min, levels)), max(map(max, levels))
-for row, ((c, top, parts, vectors), level) in enumerate(zip(duel, levels, strict=True)):
-    bottom = 0.55 - 0.5 * row
+for row, ((c, top, parts, vectors, titles), level) in enumerate(zip(duel, levels, strict=True)):
+    bottom = 0.56 - 0.5 * row
     ax = fig.add_axes((0.24, bottom + 0.16, 0.74, 0.22))
     colours = [plotting.POSITIVE if h > 0 else plotting.NEGATIVE for h in parts]
     bars = [*parts, level[-1]], [*level[:-1], 0.0]
@@ -457,7 +458,9 @@ for row, ((c, top, parts, vectors), level) in enumerate(zip(duel, levels, strict
     ax.set_xticklabels([f"$\\lambda$ {values2[c][i]:+.3f}" for i in top] + [f"the other {300 - FEW}", f"logit of {c}"])
     ax.set_title(f"digit {c}: {'the runner-up' if row else 'the answer'}", loc="left", weight="bold", y=1.04)
     for i, vector in enumerate(vectors):
-        mapped = signed(fig.add_axes((0.24 + 0.74 * (i + 0.5) / (FEW + 2) - 0.04, bottom - 0.02, 0.08, 0.125)), vector)
+        small = fig.add_axes((0.24 + 0.74 * (i + 0.5) / (FEW + 2) - 0.04, bottom, 0.08, 0.117))
+        mapped = signed(small, vector)
+        small.set_xlabel(titles[i], fontsize=7, labelpad=2)
 bar = fig.add_axes((0.03, 0.12, 0.1, 0.015))
 fig.colorbar(mapped, cax=bar, orientation="horizontal", ticks=BAR["ticks"], label=BAR["label"])
 alt = "Two waterfall charts for one image: five contributions and the sum of the others add up to the logit of the right digit and to that of the runner-up; below each contribution its pixel vector."
@@ -465,7 +468,7 @@ results.save_figure(fig, "decision", alt=alt)
 
 # %% [markdown]
 # **Figure `decision`.** The logits of one test image, added up: for the answer and the runner-up, five contributions $\lambda_i (v_i \cdot h_1)^2$, the sum of the others, and the logit. Each bar starts where the last one ends.
-# Below: the pixel vector that is most active on this image within each contribution, clipped pixels dotted. The sums equal the logits (asserted to $10^{-4}$). (Compare Figure 15 of the follow-up paper.)
+# Below: the pixel vector that is most active on this image within each contribution, with $\mu_j$ and its mean activation over the training images, clipped pixels dotted. The sums equal the logits (asserted to $10^{-4}$). (Compare Figure 15 of the follow-up paper.)
 #
 # ## How few eigenvectors suffice
 #
