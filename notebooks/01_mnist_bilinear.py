@@ -553,7 +553,7 @@ axes[1, 2].set(yticks=-np.arange(len(effects)), xlabel="the rank is multiplied b
 axes[1, 2].set_xticks(ticks := [0.2, 0.5, 1, 2], ticks)
 axes[1, 2].set_yticklabels(effects)
 axes[1, 2].minorticks_off()
-alt = "Five panels over weight decay with and without noise, and a sixth with the ratios of the ranks and their intervals."
+alt = "Five panels over weight decay, with and without noise: the rank falls steeply with decay and hardly differs by noise; accuracies are higher with noise, most of all with one eigenvector per digit; inkless pixels hold little power with noise. A sixth panel shows the ratios of the ranks: a quarter for decay, slightly above 1 for noise."
 results.save_figure(fig, "grid", alt=alt)
 
 # %% [markdown]
@@ -597,7 +597,7 @@ for column, colour in (("similarity", plotting.BLUE), ("similarity_other_digits"
 axes[3].set(xlabel="hidden width", ylabel="|cos| between two runs", ylim=(0, 1))
 axes[3].text(0.05, 0.93, "same digit", color=plotting.BLUE, transform=axes[3].transAxes)
 axes[3].text(0.05, 0.05, "different digits", color="0.4", transform=axes[3].transAxes)
-alt = "Four panels over hidden widths: rank, test accuracy, accuracy with one eigenvector per digit, and similarity between two training runs beside that of different digits."
+alt = "Four panels over hidden widths 30, 100 and 300: rank, test accuracy and accuracy with one eigenvector per digit rise with width; the similarity of two training runs is well above that of different digits at each width."
 results.save_figure(fig, "width", alt=alt)
 
 # %% [markdown]
