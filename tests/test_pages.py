@@ -26,6 +26,7 @@ MARK = """(() => {
 })()"""
 # What appears at the pointer, by page.
 NAMES = {
+    "eigenvector_browser": r"weight|ink",
     "feature_browser": r"label \d: \d+\.\d%",
     "fourier_basis": "Const.*26",
     "activation_maps": r"x r\^\d.*y r\^\d.*neuron",
