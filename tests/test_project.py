@@ -49,7 +49,7 @@ def test_imports_run_one_way():
 
 
 # Lines of Python. What a notebook imports stays thin; what is added elsewhere is weighed against what could go.
-BUDGETS = {"paper_utils": 3200, "reproduce": 1200, "tests": 5200}
+BUDGETS = {"paper_utils": 3240, "reproduce": 1200, "tests": 5400}
 
 
 @pytest.mark.parametrize("folder", BUDGETS)
