@@ -581,7 +581,7 @@ for (steps, share), mark in zip(moved.items(), "ox", strict=True):
         places = [SPARSITIES.index(s) for s in share[decay].index]
         change.plot(places, share[decay], mark + line, ms=3, color=plotting.BLUE if mark == "o" else "0.1")
 change.set_xticks(range(10), [f"{s:g}" for s in SPARSITIES], rotation=60)
-change.set(xlabel="sparsity S", title="figure changed by more steps", ylabel="share of models", ylim=(-0.02, 1))
+change.set(xlabel="sparsity S", title="geometry changed by more steps", ylabel="share of models", ylim=(-0.02, 1))
 change.legend(fontsize=7)
 lower.legend(*bars[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=7)
 alt = "Five features in the plane at five sparsities, how often each figure occurs, and what more steps change."
@@ -733,8 +733,7 @@ for level, what in {
 right.set(ylabel="dimensionality $D_i$ of a feature", ylim=(0, 1.05), xlim=(0.95, 420))
 for ax in (left, right):
     ax.set(xscale="log", xlabel="1 / (1 − S)")
-left.legend(loc="lower right", fontsize=7)
-right.legend(loc="upper right", fontsize=7)
+fig.legend(loc="outside lower center", ncols=2)
 alt = "Features per dimension rise with rarity; the dimensionalities of single features gather at a half."
 results.save_figure(fig, "features_per_dimension", alt=alt)
 
