@@ -48,9 +48,9 @@ def read(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def notebook(content: dict) -> dict:
-    """A notebook with each interactive page in the place of the line that names it, and no pictures from elsewhere."""
+    """A notebook with interactive pages where their lines are; less its form fields and pictures from elsewhere."""
     for cell in content["cells"]:
-        cell["source"] = BADGE.sub(r"[\1]", "".join(cell["source"]))
+        cell["source"] = re.sub("  # @param .*", "", BADGE.sub(r"[\1]", "".join(cell["source"])))
         outputs = []
         for output in cell.get("outputs", []):
             if png := output.get("data", {}).get("image/png"):
