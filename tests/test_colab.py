@@ -150,6 +150,7 @@ def published(tmp_path_factory) -> Path:
     return bare
 
 
+@pytest.mark.slow
 def test_the_cell_takes_a_tag_or_a_commit_and_tries_again_after_a_failure(published, tmp_path):
     """`make address AT=v9` writes a release's tag into it."""
     commit, cell = git("rev-parse", "v9", cwd=published).strip(), bootstrap(sources.notebooks()[0])
