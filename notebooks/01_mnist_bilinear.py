@@ -26,27 +26,33 @@
 # a classifier here, a transformer that tells stories there. [03](03_mnist_sae.ipynb) takes superposed features apart, [04](04_dihedral_fourier.ipynb)
 # reads a network whose task has an exact theory, and [05](05_toy_superposition.ipynb) asks when a network packs more features than it has dimensions.
 
-# %%
-# On Colab only: get the repository, and what Colab lacks. Nothing happens elsewhere.
+# %% tags=["parameters"]
+MODE = "full"  # "quick" trains on 10,000 images for 3 epochs instead of 64, and draws one digit's panels only
+SEED = 0  # @param {type: "integer"}
+# the class whose eigenvectors are shown here; those of the others are in figures/
+DIGIT = 9  # @param {type: "integer"}
+# "cuda" where there is a GPU: it trains there; the analysis runs on the CPU
+DEVICE = "cpu"  # @param ["cpu", "cuda", "mps"]
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true} cellView="form"
+# @title On Colab, run this too: it gets the repository and what Colab lacks. Nothing happens elsewhere.
+ON_COLAB = "quick"  # @param ["quick", "full"]
 import sys
 
 if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    address, folder = "https://github.com/OWNER/REPO", os.path.abspath("paper")
-    if not os.path.exists(folder):
-        subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, folder], check=True)
+    MODE = ON_COLAB
+    address, at, folder = "https://github.com/OWNER/REPO", "main", os.path.abspath("paper")
+    if not os.path.exists(os.path.join(folder, "paper_utils")):
+        subprocess.run(["git", "init", "--quiet", folder], check=True)
+        for step in (["fetch", "--quiet", "--depth", "1", address, at], ["checkout", "--quiet", "FETCH_HEAD"]):
+            subprocess.run(["git", "-C", folder, *step], check=True)
     sys.path.insert(0, folder)
     from paper_utils import colab
 
     colab.install()
-
-# %% tags=["parameters"]
-MODE = "full"  # "quick" trains on 10,000 images for 3 epochs instead of 64, and draws one digit's panels only
-SEED = 0
-DIGIT = 9  # the class whose eigenvectors are shown here; those of the others are in figures/
-DEVICE = "cpu"  # "cuda" where there is a GPU: it trains there; the analysis runs on the CPU
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 from dataclasses import replace
@@ -381,7 +387,7 @@ for c in shown:
 # and the logits that $v$ itself, put in place of $h_1$, would produce. Right: the pixel vectors $p_j$ of the four largest and the four smallest eigenvalues on one scale; above each its
 # eigenvalue $\mu_j$ and its mean activation over the training set, below each the three training images on which it is most active.
 #
-# Page `eigenvector_browser` holds the same for all ten digits and their four eigenvectors: `build/interactive/01_mnist_bilinear/eigenvector_browser.html`. The arrow keys go from one to the next.
+# Page `eigenvector_browser` holds the same for all ten digits and their four eigenvectors: `figures/01_mnist_bilinear/pages/eigenvector_browser.html`. The arrow keys go from one to the next.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 from plotly.subplots import make_subplots

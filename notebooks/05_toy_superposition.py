@@ -29,28 +29,35 @@
 # [04](04_dihedral_fourier.ipynb) in a network whose task has an exact theory. All five check what they read: by what
 # is left when it is taken away, or by what chance would give.
 
-# %%
-# On Colab only: get the repository, and what Colab lacks. Nothing happens elsewhere.
+# %% tags=["parameters"]
+MODE = "full"  # "quick" trains on 2,000 images and shortens the toy models to a thirtieth
+# where all models are trained: "cpu", "cuda" or "mps"
+DEVICE = "cpu"  # @param ["cpu", "cuda", "mps"]
+SEED = 0  # @param {type: "integer"}
+# further seeds of both models, for the question how often the features gather
+N_SEEDS = 5  # @param {type: "integer"}
+# degrees to either side of a ray within which a feature counts as gathered on it
+WIDTH = 15.0  # @param {type: "number"}
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true} cellView="form"
+# @title On Colab, run this too: it gets the repository and what Colab lacks. Nothing happens elsewhere.
+ON_COLAB = "quick"  # @param ["quick", "full"]
 import sys
 
 if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    address, folder = "https://github.com/OWNER/REPO", os.path.abspath("paper")
-    if not os.path.exists(folder):
-        subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, folder], check=True)
+    MODE = ON_COLAB
+    address, at, folder = "https://github.com/OWNER/REPO", "main", os.path.abspath("paper")
+    if not os.path.exists(os.path.join(folder, "paper_utils")):
+        subprocess.run(["git", "init", "--quiet", folder], check=True)
+        for step in (["fetch", "--quiet", "--depth", "1", address, at], ["checkout", "--quiet", "FETCH_HEAD"]):
+            subprocess.run(["git", "-C", folder, *step], check=True)
     sys.path.insert(0, folder)
     from paper_utils import colab
 
     colab.install()
-
-# %% tags=["parameters"]
-MODE = "full"  # "quick" trains on 2,000 images and shortens the toy models to a thirtieth
-DEVICE = "cpu"  # or "cuda", "mps": where all models are trained
-SEED = 0
-N_SEEDS = 5  # further seeds of both models, for the question how often the features gather
-WIDTH = 15.0  # degrees to either side of a ray within which a feature counts as gathered on it
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 from dataclasses import replace
@@ -206,7 +213,7 @@ results.save_page(page, "directions_animation", alt="The 49 features as arrows, 
 
 # %% [markdown]
 # The same as an animation with a slider, and the number of each feature under the pointer, is the interactive page
-# `directions_animation` that `make figures` writes under `build/interactive/05_toy_superposition/`.
+# `directions_animation` that `make figures` writes under `figures/05_toy_superposition/pages/`.
 #
 # What importance and direction mean, done literally for one feature, with a copy of all the features:
 
