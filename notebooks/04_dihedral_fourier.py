@@ -26,27 +26,34 @@
 # theory, and the features found can be compared with it. That features are directions is what [05](05_toy_superposition.ipynb) and [03](03_mnist_sae.ipynb) are about. All five
 # check what they read, by taking it away or by comparing with chance.
 
-# %%
-# On Colab only: get the repository, and what Colab lacks. Nothing happens elsewhere.
+# %% tags=["parameters"]
+MODE = "full"  # "quick" changes something only with RETRAIN: 1,000 epochs
+# of the network whose every part is shown; it is one of the released ones, unless RETRAIN
+SEED = 1  # @param {type: "integer"}
+# where it is trained anew
+DEVICE = "cpu"  # @param ["cpu", "cuda", "mps"]
+# 1 trains that network by the released recipe instead of loading it; an interrupted run resumes
+RETRAIN = 0  # @param {type: "integer"}
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true} cellView="form"
+# @title On Colab, run this too: it gets the repository and what Colab lacks. Nothing happens elsewhere.
+ON_COLAB = "quick"  # @param ["quick", "full"]
 import sys
 
 if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    address, folder = "https://github.com/OWNER/REPO", os.path.abspath("paper")
-    if not os.path.exists(folder):
-        subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, folder], check=True)
+    MODE = ON_COLAB
+    address, at, folder = "https://github.com/OWNER/REPO", "main", os.path.abspath("paper")
+    if not os.path.exists(os.path.join(folder, "paper_utils")):
+        subprocess.run(["git", "init", "--quiet", folder], check=True)
+        for step in (["fetch", "--quiet", "--depth", "1", address, at], ["checkout", "--quiet", "FETCH_HEAD"]):
+            subprocess.run(["git", "-C", folder, *step], check=True)
     sys.path.insert(0, folder)
     from paper_utils import colab
 
     colab.install()
-
-# %% tags=["parameters"]
-MODE = "full"  # "quick" changes something only with RETRAIN: 1,000 epochs
-SEED = 1  # of the network whose every part is shown; it is one of the released ones, unless RETRAIN
-DEVICE = "cpu"  # where it is trained anew
-RETRAIN = 0  # 1 trains that network by the released recipe instead of loading it; an interrupted run resumes
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 import itertools
@@ -92,7 +99,7 @@ for x, y in ((2, 60), (60, 2)):
 # ## The real Fourier basis on Z₅₃
 #
 # Any function on the 53 exponents is a sum of a constant and of waves $\cos(2\pi k j/53)$, $\sin(2\pi k j/53)$ with frequency $k = 1 \dots 26$. Scaled to unit norm these are 53
-# orthonormal rows. The interactive page that `make figures` writes to `build/interactive/04_dihedral_fourier/fourier_basis.html` steps through them with a slider.
+# orthonormal rows. The interactive page that `make figures` writes to `figures/04_dihedral_fourier/pages/fourier_basis.html` steps through them with a slider.
 
 # %%
 basis, names = groups.fourier_basis(n), groups.fourier_names(n)

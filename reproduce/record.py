@@ -31,14 +31,10 @@ def executed_copy(folder: Path, root: Path = ROOT) -> Path:
     return root / "build" / "executed" / folder.parent.name / f"{folder.name}.ipynb"
 
 
-def pages_of(folder: Path, root: Path = ROOT) -> Path:
-    """Where interactive pages go: those of figures/ are too large for git and lie under build/."""
-    return root / "build" / "interactive" / folder.name if folder.parent == root / "figures" else folder / "pages"
-
-
 def pictures(record: Mapping) -> dict[str, str]:
-    """The figure files of a record and their hashes."""
-    return {file: sha for figure in record["figures"].values() for file, sha in figure["files"].items()}
+    """The files of a record's figures and interactive pages, with their hashes."""
+    shown = (*record["figures"].values(), *record["pages"].values())
+    return {file: sha for each in shown for file, sha in each.get("files", {}).items()}
 
 
 def seal(record: Mapping) -> str:
@@ -75,13 +71,15 @@ def publish(record: Mapping, staging: Path, folder: Path, executed: Mapping) -> 
     """Swap a judged run in for `folder`: all of it, or nothing.
 
     The new folder is written beside the old one, where a full disk can still be met; two renames swap them. `recover`
-    undoes what breaks off before the second rename. After it the new folder stands, but without pages and executed
-    copy, which come last, it does not count as run here.
+    undoes what breaks off before the second rename. After it the new folder stands, but without the executed copy,
+    which comes last, it does not count as run here.
     """
     recover(folder.parent)
     new, old = (folder.with_name(f".{folder.name}.{which}") for which in ("new", "old"))
     try:
         new.mkdir(parents=True)
+        if record["pages"]:  # with the plotly.js that they load
+            shutil.copytree(staging / "pages", new / "pages")
         for file in pictures(record):
             shutil.copyfile(staging / file, new / file)
         (new / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -90,9 +88,6 @@ def publish(record: Mapping, staging: Path, folder: Path, executed: Mapping) -> 
         new.rename(folder)
     finally:
         recover(folder.parent)
-    if record["pages"]:
-        shutil.rmtree(pages_of(folder), ignore_errors=True)
-        shutil.copytree(staging / "pages", pages_of(folder))
     metadata = {**executed["metadata"], "paper": {"record": digest(folder / "record.json")}}
     with replacing(executed_copy(folder)) as beside:  # last: only what got as far as here is up to date
         beside.write_text(json.dumps({**executed, "metadata": metadata}, indent=1) + "\n", encoding="utf-8")
@@ -116,12 +111,10 @@ def stale_because(path: Path, values: Mapping[str, object], folder: Path, root: 
     if digest(folder / "record.json") != ran:
         return ["record.json is missing or altered"]
     record = read(folder)
-    pages = (f"{name}.html" for name in record["pages"])
     return [
         *changes(path, values, record, root, data_folder()),
         *(["the last run had stand-in data"] if "stand-in" in record["stamp"] else []),
         *altered(folder, record),
-        *(f"{page} is missing" for page in pages if not (pages_of(folder, root) / page).exists()),
     ]
 
 

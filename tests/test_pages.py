@@ -1,6 +1,6 @@
 """Interactive pages in a real browser: a small one made here, and those that a run of the notebooks left here.
 
-.ci/run makes them before the tests, by `make quick`.
+.ci/run makes them before the tests, by `make quick`. Those that are committed: tests/test_site.py.
 """
 
 import re
@@ -26,12 +26,15 @@ MARK = """(() => {
 })()"""
 # What appears at the pointer, by page.
 NAMES = {
+    "eigenvector_browser": r"weight|ink",
     "feature_browser": r"label \d: \d+\.\d%",
     "fourier_basis": "Const.*26",
     "activation_maps": r"x r\^\d.*y r\^\d.*neuron",
     "neuron_fourier": r"x (Const|cos|sin).*y (Const|cos|sin)",
+    "census": r"neuron \d+: (sign|\d+)",
     "mean_square": r"x (Const|cos|sin).*y (Const|cos|sin)",
     "directions_animation": r"feature \d+, rank \d+",
+    "toy_slider": r"feature \d, length \d",
 }
 
 
@@ -112,7 +115,24 @@ def test_a_page_works(tab, folder):
     works(tab, folder / "plain.html", "middle")
 
 
-LEFT_HERE = [*(ROOT / "build").glob("interactive/*/*.html"), *(ROOT / "build").glob("quick/*/pages/*.html")]
+def test_a_page_is_shown_in_the_notebook_where_a_person_runs_the_cell(tab, folder, monkeypatch):
+    """Not where a runner does: 5 MB of plotly.js would stand in the committed notebook."""
+    shown = []
+    monkeypatch.setattr(results, "_display", shown.append)
+    plain_slider()
+    assert shown == []
+    monkeypatch.delenv("PAPER_OUT")
+    plain_slider()
+    (path := folder / "cell.html").write_text(f'<!doctype html><link rel="icon" href="data:,">{shown[0]["text/html"]}')
+    frame = tab.open(path).frame_locator("iframe")
+    label = frame.locator(".slider-group > .slider-label").first
+    expect(label).to_have_text("up", timeout=1000 * SECONDS)
+    frame.locator("#page").press("ArrowRight")
+    expect(label).to_have_text("down")
+    assert tab.problems == [] and {address.split(":")[0] for address in tab.requests} <= {"file", "data", "about"}
+
+
+LEFT_HERE = [*(ROOT / "build").glob("quick/*/pages/*.html")]
 
 
 @pytest.mark.slow
