@@ -252,7 +252,7 @@ for (name, norm), (colour, line, width) in zip(w_u_norms.items(), forms, strict=
     axes[3].plot(norm, line, color=colour, label=name, linewidth=width)
 for ax, title in zip(axes[2:], ("W_E_a and W_E_b together", "W_U"), strict=True):
     ax.set_title(title, loc="left")
-    ax.legend(loc="upper center", ncols=3)
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.95), ncols=3)
 component_axis(axes[3])
 fig.supylabel("squared norm", fontsize=8)
 alt = "Squared norms of both embeddings and of the unembedding per Fourier component: the same few frequencies stand out in all of them."
