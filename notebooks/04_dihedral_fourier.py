@@ -935,7 +935,7 @@ results.record(grokking_gap_lowest=min(gaps), grokking_lead_lowest=min(lead))
 results.record(grokking_weights_left=(last.set_index("seed").squared_weights / heaviest).max())
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(5, len(born), figsize=(plotting.TEXT_WIDTH, 8), sharex=True, sharey="row", squeeze=False)
+fig, axes = plt.subplots(6, len(born), figsize=(plotting.TEXT_WIDTH, 8.6), sharex=True, sharey="row", squeeze=False)
 lines = [(0, "train_accuracy", plotting.BLUE, "training"), (0, "test_accuracy", plotting.VERMILLION, "test")]
 lines += [(1, "train_loss", plotting.BLUE, "training"), (1, "test_loss", plotting.VERMILLION, "test")]
 lines += [(1, "restricted_loss", plotting.BLACK, "restricted"), (3, "squared_weights", plotting.BLACK, "")]
@@ -945,24 +945,26 @@ for column, (seed, run) in zip(axes.T, by_epoch.groupby("seed"), strict=True):
     for name, one in grokking[grokking.seed == seed].groupby("irrep"):
         style = {"color": plotting.GREEN, "linewidth": 2} if name == "sign" else {"linewidth": 0.8, "alpha": 0.8}
         column[2].plot(one.epoch, one.excluded_loss, **style)
-        column[4].plot(one.epoch, one.inner_share, **style)
+        column[5 if name == "sign" else 4].plot(
+            one.epoch, 100 * one.power if name == "sign" else one.inner_share, **style
+        )
     for ax in column:
         ax.axvline(born[seed]["test pairs right"], color="0.7", linestyle=":", linewidth=0.8)
     column[0].set_title(f"seed {seed}")
-    column[-1].set_xlabel("epoch")
+    column[-1].set(xlabel="epoch", xticks=range(0, 40_001, 10_000))
 titles = ["accuracy", "loss (nats)", "loss without one key\nrepresentation, training", "sum of squared\nweights"]
-for ax, label in zip(axes[:, 0], [*titles, "share along one\ninner vector"], strict=True):
+for ax, label in zip(axes[:, 0], [*titles, "share along one\ninner vector", "power of sign\nneurons (%)"], strict=True):
     ax.set_ylabel(label)
 for row in (1, 2):
     axes[row, 0].set_yscale("log")
     axes[row - 1, 0].legend()
-alt = "Five rows over 40,000 epochs, a column per run: training pairs are right at once, test pairs much later; the inner vectors become shared and the weights shrink in between."
+alt = "Six rows over 40,000 epochs, a column per run: training pairs are right at once, test pairs much later; the inner vectors become shared and the weights shrink in between."
 results.save_figure(fig, "grokking", alt=alt)
 
 # %% [markdown]
-# **Figure `grokking`.** A column for each run, one epoch axis; the dotted line marks 99 % of the test pairs right. From above: accuracy; losses with the restricted one; the
-# training loss without each of the key representations (a line each; green: sign, where it is key); the sum of squared weights; the share along one inner vector of each key
-# frequency.
+# **Figure `grokking`.** A column for each run, one epoch axis; the dotted line marks 99 % of the test pairs right. From above: accuracy; losses, with the restricted one; the training loss without each of the key
+# representations (a line each; thick green: the sign, key in one of the runs); the sum of squared weights; the share along one inner vector of each key frequency; the power of the sign neurons. The inner vectors
+# come to be shared, and the weights shrink, while the test accuracy rises.
 
 # %% [markdown]
 # ## Smaller groups, over training runs
