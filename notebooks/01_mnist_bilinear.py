@@ -510,7 +510,7 @@ results.save_figure(fig, "truncation", alt=alt)
 
 # %% [markdown]
 # **Figure `truncation`.** Test images read wrongly, and read otherwise than by the full model, when every digit keeps only its $k$ eigenvectors of largest $|\lambda|$. (Compare Figures 5B and 20A of the follow-up paper.)
-# The second eigenvector helps little, because it is not of one kind. It is negative for all digits but those printed above; their logits gain where the others lose, so these digits are called too often (printed for $k = 2$).
+# The second eigenvector by size helps little. It is negative for all digits but those printed above.
 #
 # ## What makes the rank low, noise or weight decay?
 #
@@ -566,11 +566,11 @@ results.save_figure(fig, "grid", alt=alt)
 # **Figure `grid`.** Four training runs (dots) for each noise and weight decay, their mean and its 95 % t-interval. Last panel: by how much a setting multiplies the rank (decay of 0.5 over none, noise of 0.33 over none), with the 95 % t-interval over four pairs of runs of equal seed; left of the dashed line it lowers the rank.
 # (Compare Figure 19 of the follow-up paper.)
 #
-# Weight decay makes the rank low: it divides it by about four, with narrow intervals (printed above). Noise does not lower the rank, it raises it by less than a tenth. On this model appendix E is right about both; section 4.1 is not right about noise.
+# Weight decay makes the rank low: it divides it by about four, with narrow intervals (printed above). Noise (here on input and layers together) does not lower the rank, it raises it by about a tenth or less. On this model appendix E is right about both; section 4.1 is not right about noise.
 # A reproduction by others found the same of decay ("the primary driver of low-rank structure", abstract of [openreview 6k7qRdz7rD](https://openreview.net/forum?id=6k7qRdz7rD)). What noise does: it makes the network more accurate,
-# its first eigenvector nearly sufficient, and empties the pixels that never carry ink. Decay costs a little accuracy.
+# its first eigenvector nearly sufficient, and moves the patterns' power out of pixels that rarely carry ink. Decay costs accuracy where there is noise; without noise the runs overlap.
 #
-# Twelve epochs are enough for this question: the model of 64 epochs differs from the four runs of the same noise and decay by far less than decay changes the rank.
+# Twelve epochs are enough to see what decay does: the model of 64 epochs has a lower rank than the four runs of the same noise and decay, by far less than decay changes it. The difference is about as large as the effect of noise, for which 64 epochs were not tried.
 
 # %%
 answers = bilinear.truncated_logits(h1, values2, vectors2, 10).argmax(1)
@@ -637,11 +637,11 @@ results.save_figure(fig, "noise", alt=alt)
 
 # %% [markdown]
 # **Figure `noise`.** For each digit, the strongest pixel vector of its strongest layer-2 eigenvector, after 12 epochs with the paper's noise (above) and without (below), with eigenvalue and mean activation. (Compare Figure 4 of the follow-up paper.)
-# Noise empties the inkless pixels, in every run (figure `grid`). Without noise they hold more than they would by chance: the data leave them free, and nothing holds their weights down but the decay.
+# Noise empties the inkless pixels, in every run (figure `grid`). Without noise they hold more than they would by chance.
 #
 # ## Orthogonal where?
 #
-# The original notebook's eigenvectors $u_j$ are orthonormal in the 300-dimensional hidden space. Carried to pixels they are not: $W_e$ stretches some
+# The original notebook's eigenvectors $u_j$ are orthonormal in the 300-dimensional hidden space. Carried to pixels they have neither one length nor exactly right angles: $W_e$ stretches some
 # directions more than others. With the QR factors of $W_e^\top = QR$ the same form can be decomposed in pixel space,
 # $W_e^\top B^{(v)} W_e = Q\,(R B^{(v)} R^\top)\,Q^\top$, and the eigenvectors of $R B^{(v)} R^\top$, carried by $Q$, are orthonormal images. *Overlap* is the mean $|\cos|$ between two different ones of the eight shown.
 
@@ -739,6 +739,8 @@ masks = {
     "smooth noise": smooth,
     "white noise": white,
 }
+means = masks["mean image of it"]
+masks["mean image of it, less the others'"] = means - (means.sum(0) - means) / 9  # knows the data, as no weights do
 table = pd.DataFrame({kind: pushes(each) for kind, each in masks.items()}, index=[*range(10), "mean", "accuracy"]).T
 table.round(3)
 
@@ -749,6 +751,7 @@ results.record(mask_rate=table["mean"].iloc[0], mask_digits=int((table.loc["for 
 results.record(mask_rates=table.loc["for the digit", range(10)].tolist(), mask_accuracy=table.accuracy.tolist())
 results.record(runs_mask=run_means["mask"].min(), runs_mask_mean=run_means["mask"].mean())
 results.record(runs_mask_digits=int(paper.mask_digits_over_15.min()), runs_against=run_means.against.max())
+results.record(mask_centred_mean=table.loc["mean image of it, less the others'", "mean"])
 run_means[[*columns, "mask_digits_over_15", "against_kept"]].agg(["mean", "min", "max"]).round(3)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -769,10 +772,10 @@ results.save_figure(fig, "mask", alt=alt)
 
 # %% [markdown]
 # **Figure `mask`.** Left: the model of the paper's recipe, masks of norm 6: share of other digits' images that are called the target (dashed: 15 %). Right: the mean over the ten targets in four other training runs of 12 epochs (dots), their mean and its 95 % t-interval.
-# The first table above has all baselines, with the accuracy that is left; the second shows that not every digit reaches 15 % in every run. (Compare Figure 7 of the follow-up paper, whose masks are rows of a pseudo-inverse.)
+# The first table above has all baselines, with the accuracy that is left. Its last row is what the data can do: the mean image of a digit less the mean of the others pushes more images than the mask from the weights does, which never saw one; the second shows that not every digit reaches 15 % in every run. (Compare Figure 7 of the follow-up paper, whose masks are rows of a pseudo-inverse.)
 #
-# **Which sign matters.** The sign of $v$ decides: with the other one (a row of the first table) the mask pushes next to no image to the digit. The sign of $p$ decides little on average: $p$ enters as $(p \cdot x)^2$, and both $(p \cdot x + 6)^2$ and $(p \cdot x - 6)^2$ are large.
-# Of the four runs, the rule's sign pushes more images in three and fewer in one. For single digits it can matter. Digit 0 of the model with the paper's recipe is the clearest case:
+# **Which sign matters.** The sign of $v$ decides: with the other one (a row of the first table) the mask pushes next to no image to the digit. The sign of $p$ decides less: $p$ enters as $(p \cdot x)^2$, and both $(p \cdot x + 6)^2$ and $(p \cdot x - 6)^2$ are large.
+# Of these four runs, the rule's sign pushes more images in three and fewer in one; the rows of the other sweeps have both rates, too. For single digits it can matter much. Digit 0 of the model with the paper's recipe is the clearest case:
 
 # %%
 power, zero, not_zero = patterns[0].clamp(min=0).square().sum().item(), patterns[0], test_x[test_y != 0]
@@ -785,7 +788,7 @@ for sign, told in ((1, "the rule's sign"), (-1, "the other sign")):
 
 # %% [markdown]
 # The rule that adds ink ($\sum_i p_i > 0$) would take the other sign for digit 0, and reach 6 %: it raises the logit of 5 more than that of 0, and a third of the images are called 5. The rule's sign is better here because $p \cdot x$ is positive on average over the images of other digits,
-# so that $(p \cdot x + 6)^2$ is the larger square. That is luck for a rule that sees no image: for digit 3 the other sign is better.
+# so that $(p \cdot x + 6)^2$ is the larger square. The rule sees no image, and is not always right: for digit 3 the other sign is better.
 #
 # ## What we found
 
@@ -803,10 +806,10 @@ rows = [
 results.findings(rows)
 
 # %% [markdown]
-# The original notebook states no numbers: it is a notebook of pictures. The pictures are those above. The last column holds what the follow-up paper states of its one-layer models. Each row is a mean over four training runs (the ReLU MLP: three).
+# The original notebook states no numbers: it is a notebook of pictures. The pictures are those above. The last column holds what the follow-up paper states of its one-layer models. Each row is a mean over four training runs (the ReLU MLP: three; similarities: two pairs of runs).
 #
 # - Weight decay makes the rank low; noise does not. Noise makes one eigenvector per digit nearly sufficient, and empties the inkless pixels.
-# - Two bilinear layers read as many digits as a usual network of equal size and training: figure `models`.
+# - The accuracies of two bilinear layers and of a usual network of equal size, trained by the same recipe, cannot be told apart: figure `models`.
 # - Patterns of the same digit in two runs are more alike than those of different digits, less than the follow-up paper's number.
 # - A mask made from the weights alone makes the network call other images the target. A mask from the most negative eigenvector does not.
 #
