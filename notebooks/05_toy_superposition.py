@@ -838,6 +838,8 @@ spectra, bases = torch.linalg.eigh(torch.stack([run.T.cov() for run in both]))  
 principal = (spectra[:, -2:].sum(1) / spectra.sum(1)).reshape(2, N_SEEDS)  # [kind run]: share of two components
 planes_of = torch.linalg.qr(w_mnist.mT).Q  # [run 49 2]
 angles = torch.linalg.svdvals(planes_of.mT @ bases[:N_SEEDS, :, -2:])  # cosines of the principal angles
+
+# %%
 at_measured = grid.index(measured_s)
 sets = {
     "mnist": (w_mnist, explained_rows[0]),
