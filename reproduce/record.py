@@ -5,7 +5,9 @@ machine if its executed copy is under build/executed/, which names the record th
 home, the notebook's .py: no record repeats them, so a change of prose makes nothing stale and needs no run.
 """
 
+import base64
 import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -13,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 
 from paper_utils.files import ROOT, data_folder, digest, read_json, replacing
 from reproduce import notebook as nb
@@ -171,6 +174,8 @@ def refresh(root: Path = ROOT) -> list[str]:
             mine.outputs, mine.execution_count = [], done.execution_count
             # Less what depends on machine and clock: third parties' remarks, and where a stream is cut.
             for output in (output for output in done.outputs if output.get("name") != "stderr"):
+                if picture := output.get("data", {}).get("image/png"):
+                    output.data["image/png"] = _with_palette(picture)
                 if mine.outputs and output.output_type == mine.outputs[-1].output_type == "stream":
                     mine.outputs[-1].text += output.text
                 else:
@@ -183,3 +188,11 @@ def refresh(root: Path = ROOT) -> list[str]:
         with replacing(path.with_suffix(".ipynb")) as beside:
             beside.write_text(text + "\n", encoding="utf-8")
     return found
+
+
+def _with_palette(png: str) -> str:
+    """A picture, base64, with 256 colours of its own: a third of the size in the .ipynb. figures/ holds it in full."""
+    small = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return min(base64.b64encode(small.getvalue()).decode(), png, key=len)
