@@ -862,7 +862,7 @@ results.save_figure(fig, "validation", alt=alt)
 # overtones that help. Removing a single key representation from every neuron costs far more in most cases, and little where the representation itself is weak.
 
 # %% [markdown]
-# ## How it came about: 90 % of the pairs
+# ## How it came about: nine tenths of the pairs
 #
 # The shared vector and the sign, over the epochs of each training.
 
@@ -910,7 +910,7 @@ results.save_figure(fig, "power_over_training", alt=alt)
 # network generalises; the strong representations of the first thousand epochs are among the last ones too.
 
 # %% [markdown]
-# ## Grokking: 30 % of the pairs
+# ## Grokking: three tenths of the pairs
 #
 # With 30 % of the pairs and weight decay 0.7 memorising and generalising lie far apart. `sweeps/04_dihedral_fourier_grokking.py` trains such networks and keeps, for each logged
 # epoch, two losses after Nanda and others: **restricted**, with nothing but the key representations left in the hidden layer, over all pairs; and **excluded**, with one of them
