@@ -110,14 +110,14 @@ for c, called in enumerate(model(pushed).argmax(1).tolist()):
     mapped = signed(axes[0, c], patterns[c])
     axes[0, c].set_title(f"for {c}")
     plotting.grey_image(axes[1, c], (pushed[c] + 0.5) / 2)
-    axes[1, c].set_title(f"called {called}", color=plotting.VERMILLION if called == c else "0.4")
+    axes[1, c].set_title(f"called {called}", color=plotting.VERMILLION if called == c != 3 else "0.4")
 fig.colorbar(mapped, ax=axes, **BAR)
 alt = "Ten red-blue stroke patterns, one for each digit; below each the same handwritten 3 with the pattern added, and the digit that the network then names: mostly the pattern's digit."
 results.save_figure(fig, "opening", alt=alt)
 
 # %% [markdown]
 # **Figure `opening`.** Above: for each digit one pattern of unit norm, made from the weights alone. Below: one test image of a 3 with six times the pattern added (drawn from -0.5, white, to 1.5, black), and what the
-# network calls it, in colour where it is the pattern's digit. Dots mark pixels that are clipped by the colour scale, here and below; figures `noise` and `pixel_space` name eigenvalues and activations of such patterns. (Compare Figure 7 of the follow-up paper.)
+# network calls it, in colour where the pattern has turned the 3 into its digit. Dots mark pixels that are clipped by the colour scale, here and below; figures `noise` and `pixel_space` name eigenvalues and activations of such patterns. (Compare Figure 7 of the follow-up paper.)
 #
 # **How to read a red-blue map.** A pattern $p$ acts on an image $x$ through the square $(p \cdot x)^2$. That is interference, not a heat map: ink on the red pixels alone activates the pattern,
 # ink on the blue pixels alone activates it as well, and ink on both cancels. A pattern asks: is there ink *in the one place or the other, but not in both*? (Compare Figure 2A of the follow-up paper.)
@@ -395,13 +395,14 @@ from plotly.subplots import make_subplots
 layout = {"column_widths": [1, 3, 0.6, 1, 3], "specs": [[{}, {}, None, {}, {}]], "horizontal_spacing": 0.02}
 page = make_subplots(1, 5, **layout)
 strip, steps = "j n (h w) -> (j h) (n w)", []
-red_blue = {"colorscale": "RdBu_r", "zmin": -0.25, "zmax": 0.25, "hovertemplate": "weight %{z:.2f}<extra></extra>"}
+# Whole hundredths and per cent: a byte each.
+red_blue = {"colorscale": "RdBu_r", "zmin": -25, "zmax": 25, "hovertemplate": "weight %{z} / 100<extra></extra>"}
 grey = {"colorscale": "gray_r", "zmin": 0, "zmax": 100, "hovertemplate": "ink %{z} %<extra></extra>"}
 for (c, rank), name in names.items():
     _, mu, p = (each[[*RANKS].index(rank)] for each in panels[c])
     ticks, visible = {}, {"visible": not steps, "showscale": False, "row": 1}
     for side, chosen in enumerate(SIDES.values()):
-        weights = rearrange(p[:, chosen], "(h w) j -> (j h) w", h=28).numpy().astype(np.float32)
+        weights = (rearrange(p[:, chosen], "(h w) j -> (j h) w", h=28) * 100).round().char().numpy()
         photos = (rearrange(most_active(p[:, chosen]), strip, h=28) * 100).round().byte().numpy()
         page.add_heatmap(z=weights, **red_blue, **visible, col=3 * side + 1)
         page.add_heatmap(z=photos, **grey, **visible, col=3 * side + 2)
@@ -422,7 +423,7 @@ alt = "layer-2 eigenvectors of each digit: their pixel vectors, and the images t
 results.save_page(page, "eigenvector_browser", alt=alt)
 
 # %% [markdown]
-# ## One decision, explained to the last digit
+# ## One decision, added up
 #
 # The logit of one image is a sum of 300 contributions $\lambda_i (v_i \cdot h_1)^2$, and nothing else. We take the first test image of the chosen digit and the two digits with the highest logits.
 # For each we name the five contributions of largest size, and add up the other 295. Below each contribution stands the pixel vector $p_j$ of its $v_i$ that is most active on this image.
@@ -435,9 +436,11 @@ for c in logits[image].topk(2).indices.tolist():
     parts = [*contributions[image, c, top].tolist()]
     parts.append(contributions[image, c].sum().item() - sum(parts))
     _, mu, p = bilinear.pixel_features(model, vectors2[c][:, top].T)
-    strongest = (mu * (test_x[image] @ p).square()).abs().argmax(1)
+    acts = mu * (test_x[image] @ p).square()  # they add up to v . h_1
+    share, strongest = (acts.abs() / acts.abs().sum(1, keepdim=True)).max(1)
     each = torch.arange(FEW), strongest
-    duel.append((c, top, parts, p.mT[each], titled(p.mT[each].T, mu[each])))
+    told = [f"here {a:+.1f}\n({part:.0%})" for a, part in zip(acts[each], share, strict=True)]
+    duel.append((c, top, parts, p.mT[each], told))
     assert abs(sum(parts) - logits[image, c].item()) < 1e-4 * logits[image].abs().max()
 sizes = contributions.abs().sort(dim=2, descending=True).values
 few_share = (sizes[..., :FEW].sum(2) / sizes.sum(2)).mean().item()
@@ -474,7 +477,7 @@ results.save_figure(fig, "decision", alt=alt)
 
 # %% [markdown]
 # **Figure `decision`.** The logits of one test image, added up: for the answer and the runner-up, five contributions $\lambda_i (v_i \cdot h_1)^2$, the sum of the others, and the logit. Each bar starts where the last one ends.
-# Below: the pixel vector that is most active on this image within each contribution, with $\mu_j$ and its mean activation over the training images, clipped pixels dotted. The sums equal the logits (asserted to $10^{-4}$). (Compare Figure 15 of the follow-up paper.)
+# Below: the pixel vector that is most active on this image within each contribution, with its activation $\mu_j (p_j \cdot x)^2$ here, and what share that is of the summed sizes of all pixel vectors' activations in this $v_i \cdot h_1$: the maps show a part of each contribution, clipped pixels dotted. The sums equal the logits (asserted to $10^{-4}$). (Compare Figure 15 of the follow-up paper.)
 #
 # ## How few eigenvectors suffice
 #
@@ -620,7 +623,7 @@ inkless = train_x.mean(0) < 0.01
 runs_by_noise = grid.query("weight_decay == 0.5").groupby("noise").inkless
 chance, (least, _), (without, with_noise) = inkless.double().mean().item(), runs_by_noise.min(), runs_by_noise.mean()
 results.record(inkless_with_noise=with_noise, inkless_without=without, inkless_chance=chance)
-results.record(inkless_without_least=least, inkless_ratio=least / runs_by_noise.max()[0.33])
+results.record(inkless_beyond_chance=least / chance, inkless_ratio=least / runs_by_noise.max()[0.33])
 print(f"chance: {chance:.1%} of the pixels are inkless; share of the patterns' power there, four runs each:")
 runs_by_noise.agg(["mean", "min", "max"]).round(3)
 
@@ -750,7 +753,7 @@ columns = ["mask", "negative", "mean_digit", "random_direction", "against"]
 results.record(mask_rate=table["mean"].iloc[0], mask_digits=int((table.loc["for the digit", range(10)] >= 0.15).sum()))
 results.record(mask_rates=table.loc["for the digit", range(10)].tolist(), mask_accuracy=table.accuracy.tolist())
 results.record(runs_mask=run_means["mask"].min(), runs_mask_mean=run_means["mask"].mean())
-results.record(runs_mask_digits=int(paper.mask_digits_over_15.min()), runs_against=run_means.against.max())
+results.record(runs_mask_digits=int(paper.mask_digits_over_15.min()), runs_against_kept=run_means.against_kept.max())
 results.record(mask_centred_mean=table.loc["mean image of it, less the others'", "mean"])
 run_means[[*columns, "mask_digits_over_15", "against_kept"]].agg(["mean", "min", "max"]).round(3)
 
