@@ -23,30 +23,39 @@
 # **Among the five.** [01](01_mnist_bilinear.ipynb) reads the same eigendecomposition off a classifier of images, where an eigenvector is a picture; here it is a list of words.
 # [04](04_dihedral_fourier.ipynb) reads a network whose task has an exact theory, so that the reading can be checked against it. [05](05_toy_superposition.ipynb) asks when a network packs more features than it has dimensions; [03](03_mnist_sae.ipynb) takes such features apart.
 
-# %%
-# On Colab only: get the repository, and what Colab lacks. Nothing happens elsewhere.
+# %% tags=["parameters"]
+MODE = "full"  # "quick" reads 160 stories, tests against 200 random directions and takes the spectra of 256 tokens
+# of the random directions, and of what is sampled
+SEED = 0  # @param {type: "integer"}
+# the output token; it is compared with the mean of the others
+TOKEN = "swim"  # @param {type: "string"}
+OTHERS = ["run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]  # @param {type: "raw"}
+# the two whose word tables are shown; -1 is the most positive, 0 the most negative
+EIGENVECTORS = [-1, 2]  # @param {type: "raw"}
+# word tables are shown for all tokens, and again for those seen this often in training
+MIN_COUNT = 50  # @param {type: "integer"}
+# "published": the paper's own model, from the hub; or a folder, or a hub id owner/name@commit
+CHECKPOINT = "released"  # @param {type: "string"}
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true} cellView="form"
+# @title On Colab, run this too: it gets the repository and what Colab lacks. Nothing happens elsewhere.
+ON_COLAB = "quick"  # @param ["quick", "full"]
 import sys
 
 if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    address, folder = "https://github.com/OWNER/REPO", os.path.abspath("paper")
-    if not os.path.exists(folder):
-        subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, folder], check=True)
+    MODE = ON_COLAB
+    address, at, folder = "https://github.com/OWNER/REPO", "main", os.path.abspath("paper")
+    if not os.path.exists(os.path.join(folder, "paper_utils")):
+        subprocess.run(["git", "init", "--quiet", folder], check=True)
+        for step in (["fetch", "--quiet", "--depth", "1", address, at], ["checkout", "--quiet", "FETCH_HEAD"]):
+            subprocess.run(["git", "-C", folder, *step], check=True)
     sys.path.insert(0, folder)
     from paper_utils import colab
 
     colab.install()
-
-# %% tags=["parameters"]
-MODE = "full"  # "quick" reads 160 stories, tests against 200 random directions and takes the spectra of 256 tokens
-SEED = 0  # of the random directions, and of what is sampled
-TOKEN = "swim"  # the output token; it is compared with the mean of the others
-OTHERS = ["run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
-EIGENVECTORS = [-1, 2]  # the two whose word tables are shown; -1 is the most positive, 0 the most negative
-MIN_COUNT = 50  # word tables are shown for all tokens, and again for those seen this often in training
-CHECKPOINT = "released"  # "published": the paper's own model, from the hub; or a folder, or a hub id owner/name@commit
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 import json

@@ -26,28 +26,35 @@
 # apart again, from the activations. [01](01_mnist_bilinear.ipynb) and [02](02_tinystories.ipynb) read features off the weights, without data, and
 # [04](04_dihedral_fourier.ipynb) has a network whose features are known exactly.
 
-# %%
-# On Colab only: get the repository, and what Colab lacks. Nothing happens elsewhere.
+# %% tags=["parameters"]
+MODE = "full"  # "quick" trains on fewer images for a few epochs
+SEED = 0  # @param {type: "integer"}
+# whose labels are shown: an index, or -1 for the third that fires on 1 % of the images or more
+FEATURE = -1  # @param {type: "integer"}
+# features per image of the top-k kind: about the L0 that the published kind reaches
+K = 30  # @param {type: "integer"}
+# "cuda" where there is a GPU: it trains there; the analysis runs on the CPU
+DEVICE = "cpu"  # @param ["cpu", "cuda", "mps"]
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true} cellView="form"
+# @title On Colab, run this too: it gets the repository and what Colab lacks. Nothing happens elsewhere.
+ON_COLAB = "quick"  # @param ["quick", "full"]
 import sys
 
 if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    address, folder = "https://github.com/OWNER/REPO", os.path.abspath("paper")
-    if not os.path.exists(folder):
-        subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, folder], check=True)
+    MODE = ON_COLAB
+    address, at, folder = "https://github.com/OWNER/REPO", "main", os.path.abspath("paper")
+    if not os.path.exists(os.path.join(folder, "paper_utils")):
+        subprocess.run(["git", "init", "--quiet", folder], check=True)
+        for step in (["fetch", "--quiet", "--depth", "1", address, at], ["checkout", "--quiet", "FETCH_HEAD"]):
+            subprocess.run(["git", "-C", folder, *step], check=True)
     sys.path.insert(0, folder)
     from paper_utils import colab
 
     colab.install()
-
-# %% tags=["parameters"]
-MODE = "full"  # "quick" trains on fewer images for a few epochs
-SEED = 0
-FEATURE = -1  # whose labels are shown: an index, or -1 for the third that fires on 1 % of the images or more
-K = 30  # features per image of the top-k kind: about the L0 that the published kind reaches
-DEVICE = "cpu"  # "cuda" where there is a GPU: it trains there; the analysis runs on the CPU
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 import matplotlib.pyplot as plt
@@ -755,7 +762,7 @@ results.save_figure(fig, "informative_features", alt=alt)
 # **Figure `informative_features`.** The sixteen features that tell most about the digit. Each: its direction in pixels (red: more ink than usual there
 # raises the activation along it, blue lowers it; each map scaled to its own largest value), the four training images that fire it most, and the distribution of labels where it fires (digits 0 to 9).
 #
-# The same for up to a hundred features, with a slider from the most informative down, is an interactive page: `make figures` writes it to `build/interactive/03_mnist_sae/feature_browser.html`.
+# The same for up to a hundred features, with a slider from the most informative down, is an interactive page: `make figures` writes it to `figures/03_mnist_sae/pages/feature_browser.html`.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 # Pictures go into the page as single bytes: a hundred features stay below 2 MB.

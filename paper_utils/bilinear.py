@@ -201,19 +201,66 @@ def truncated_logits(
     return einsum(projections.square(), values.gather(1, top), "batch out k, out k -> batch out")
 
 
-def weight_mask(model: BilinearMLP, target: int) -> Float[Tensor, " input"]:
-    """A pixel pattern of unit norm that raises the logit of class `target`, from a two-layer model's weights alone.
+def fix_signs(vectors: Float[Tensor, "... n k"], parts: Float[Tensor, "... m k"]) -> Float[Tensor, "... n k"]:
+    """Of an eigenvector v and its negative -v (columns), the one whose `parts` have more power above 0 than below.
 
-    The most positive layer-2 eigenvector of the class is taken as output direction of layer 1; the mask is the most
-    positive eigenvector of that direction's form in pixel space. The form cannot tell a pattern from its negative; the
-    sign is the one that adds ink: pixels are never below 0, and a projection grows when mask and image agree in sign.
+    The parts change sign with v: the eigenvalues of its form in the layer below, or the pixels of v itself. The sign is
+    that of sum_i parts_i |parts_i|; no image is needed, and the sign that the eigensolver happens to return is lost.
+
+    >>> fix_signs(torch.tensor([[1.0], [-2.0]]), torch.tensor([[1.0], [-2.0]])).tolist()
+    [[-1.0], [2.0]]
     """
-    if len(model.w_l) != 2 or not 0 <= target < len(model.w_u):
-        needed = f"a model of 2 layers (this has {len(model.w_l)}) and a class in 0..{len(model.w_u) - 1}"
-        raise ValueError(f"weight_mask: needs {needed}, got {target}")
-    with torch.no_grad():
-        _, vectors = eigendecompose(interaction_tensor(model.w_u[target, None], model.w_l[1], model.w_r[1]))
-        direction = rearrange(vectors[0, :, -1], "hidden -> 1 hidden")
-        _, pixels = pixel_eigendecompose(interaction_tensor(direction, model.w_l[0], model.w_r[0])[0], model.w_e)
-        mask = pixels[:, -1]
-        return mask * mask.sum().sign()
+    return vectors * torch.where((parts * parts.abs()).sum(-2, keepdim=True) < 0, -1.0, 1.0)
+
+
+def pixel_features(
+    model: BilinearMLP, v: Float[Tensor, "k hidden"], orthonormal_in: str = "pixels"
+) -> tuple[Float[Tensor, "k hidden"], Float[Tensor, "k hidden"], Float[Tensor, "k input hidden"]]:
+    """Directions v in layer 1's output, seen from the pixels: v . h_1(x) = sum_j mu[j] (p[:, j] . x)^2.
+
+    Returns v with its sign (its strongest mu are positive), mu in ascending order, and the pixel vectors p with theirs
+    (more power in red ink than in blue): `fix_signs`. The p are orthonormal images, or, with orthonormal_in="hidden" as
+    in the original notebook, w_e^T u_j for u_j that are orthonormal in hidden space.
+
+    Raises: ValueError for another space.
+    """
+    if orthonormal_in not in ("pixels", "hidden"):
+        raise ValueError(f"pixel_features: orthonormal_in must be 'pixels' or 'hidden', got {orthonormal_in!r}")
+    q = interaction_tensor(v, model.w_l[0], model.w_r[0])
+    v = fix_signs(v.mT, pixel_eigendecompose(q, model.w_e)[0].mT).mT
+    q = interaction_tensor(v, model.w_l[0], model.w_r[0])
+    if orthonormal_in == "pixels":
+        mu, p = pixel_eigendecompose(q, model.w_e)
+    else:
+        mu, u = eigendecompose(q)
+        p = model.w_e.mT @ u
+    return v, mu, fix_signs(p, p)
+
+
+@torch.no_grad()
+def class_features(model: BilinearMLP, n: int = 1, against: bool = False) -> Float[Tensor, "class n input"]:
+    """The n strongest patterns for (or against) each class of a two-layer model, from its weights alone, of unit norm.
+
+    The class's n most positive (against: most negative) layer-2 eigenvectors, strongest first, each seen from the
+    pixels by its most positive pixel vector.
+
+    Raises: ValueError for a model of another depth.
+    """
+    if len(model.w_l) != 2:
+        raise ValueError(f"class_features: needs a model of 2 layers, this one has {len(model.w_l)}")
+    _, vectors = eigendecompose(interaction_tensor(model.w_u, model.w_l[1], model.w_r[1]))
+    chosen = vectors[:, :, :n] if against else vectors[:, :, -n:].flip(2)
+    _, _, p = pixel_features(model, rearrange(chosen, "c hidden n -> (c n) hidden"))
+    return rearrange(p[:, :, -1], "(c n) input -> c n input", c=len(model.w_u))
+
+
+def weight_mask(model: BilinearMLP, target: int, against: bool = False) -> Float[Tensor, " input"]:
+    """A pixel pattern of unit norm that raises (against: lowers) the logit of class `target` where it is added.
+
+    It is the first of the class's `class_features`, made from the weights of a two-layer model alone.
+
+    Raises: ValueError for a class that the model does not have, or a model of another depth.
+    """
+    if not 0 <= target < len(model.w_u):
+        raise ValueError(f"weight_mask: target must be a class in 0..{len(model.w_u) - 1}, got {target}")
+    return class_features(model, 1, against)[target, 0]

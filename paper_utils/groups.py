@@ -1,8 +1,10 @@
 """Cyclic and dihedral groups, their real Fourier basis, and the MLP that learns to compose (notebook 4)."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,16 +23,33 @@ except ImportError:  # TransformerLens 3, the newest that fits the transformers 
 
 
 class Group:
-    """A finite group with elements 0 .. order-1, of which 0 is the identity; see `CyclicGroup` and `DihedralGroup`.
+    """A finite group with elements 0 .. order-1, of which 0 is the identity; see its subclasses.
 
-    table[x, y] is the product x y. parity is 1 for reflections and 0 for rotations, and adds up mod 2 in a product.
+    table[x, y] is the product x y, inverse[x] the element that x makes the identity with. parity is 1 where the
+    irreducible representation "sign" is -1, else 0 (reflections, odd permutations), and adds up mod 2 in a product.
     """
 
-    def __init__(self, n: int, table: Int[Tensor, "order order"], parity: Int[Tensor, " order"], names: list[str]):
-        self.n, self.order, self.table, self.parity, self.names = n, len(table), table, parity, names
+    def __init__(self, n: int, table: Int[Tensor, "order order"], names: list[str]):
+        self.n, self.order, self.table, self.names = n, len(table), table, names
+        self.inverse = (table == 0).long().argmax(1)
+        sign = self.irreps().get("sign", torch.ones(self.order))
+        self.parity = (sign.flatten() < 0).long()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.n})"
+
+    def irreps(self) -> dict[str, Float[Tensor, "order d d"]]:
+        """The real irreducible representations by name, "trivial" first: matrices[x] @ matrices[y] is that of x y."""
+        raise NotImplementedError
+
+    def basis(self) -> tuple[Float[Tensor, "order order"], Int[Tensor, " order"]]:
+        """Orthonormal functions on the group, one a row, and for each the index of the irrep whose entries span it."""
+        rows, index = [], []
+        for i, matrices in enumerate(self.irreps().values()):
+            _, size, right = torch.linalg.svd(matrices.flatten(1).T, full_matrices=False)
+            rows.append(right[size > 1e-6])  # of a 2 x 2 rotation two entries repeat the other two
+            index += [i] * len(rows[-1])
+        return torch.cat(rows), torch.tensor(index)
 
     @property
     def forbidden(self) -> Bool[Tensor, "order order order"]:
@@ -39,20 +58,26 @@ class Group:
 
 
 class CyclicGroup(Group):
-    """The cyclic group C_n, n at least 3: rotations r^0 .. r^(n-1), composed by adding exponents mod n."""
+    """The cyclic group C_n, n at least 3: rotations r^0 .. r^(n-1). Irrep "k" turns by 2 pi k / n; "n/2" is 1 or -1."""
 
     def __init__(self, n: int):
         _check_n(type(self).__name__, n)
         power = torch.arange(n)
-        table = (power[:, None] + power[None, :]) % n
-        super().__init__(n, table, torch.zeros_like(power), [f"r^{k}" for k in range(n)])
+        super().__init__(n, (power[:, None] + power) % n, [f"r^{k}" for k in range(n)])
+
+    def irreps(self) -> dict[str, Float[Tensor, "order d d"]]:
+        n, power = self.n, torch.arange(self.n)
+        found = {"trivial": torch.ones(n, 1, 1).double()}
+        found |= {str(k): _turns(k * power, n) for k in range(1, (n + 1) // 2)}
+        return found | ({} if n % 2 else {str(n // 2): (1 - 2 * (power % 2)).double().view(n, 1, 1)})
 
 
 class DihedralGroup(Group):
     """The dihedral group D_n: rotations r^k (elements 0 .. n-1) and reflections r^k s (elements n .. 2n-1).
 
     With x = r^a s^p and y = r^b s^q:  x y = r^(a + (-1)^p b) s^(p + q), exponents of r mod n, of s mod 2.
-    Raises: ValueError for n below 3.
+    Irreps: "trivial", "sign", and "k" (a turn by 2 pi k / n, s a reflection) for k below n/2; for even n also "n/2+"
+    and "n/2-", where r is -1 and s is 1 or -1. Raises: ValueError for n below 3.
 
     >>> DihedralGroup(3).table[3].tolist()  # s r^k = r^-k s, s r^k s = r^-k
     [3, 5, 4, 0, 2, 1]
@@ -63,7 +88,42 @@ class DihedralGroup(Group):
         power, flip = torch.arange(2 * n) % n, torch.arange(2 * n) // n
         sign = 1 - 2 * flip
         table = (power[:, None] + sign[:, None] * power[None, :]) % n + n * (flip[:, None] ^ flip[None, :])
-        super().__init__(n, table, flip, [f"r^{k}" for k in range(n)] + [f"r^{k} s" for k in range(n)])
+        super().__init__(n, table, [f"r^{k}" for k in range(n)] + [f"r^{k} s" for k in range(n)])
+
+    def irreps(self) -> dict[str, Float[Tensor, "order d d"]]:
+        n = self.n
+        flip = torch.tensor([1.0, -1.0]).double().repeat_interleave(n).view(-1, 1, 1)
+        found = {"trivial": flip.abs(), "sign": flip}
+        mirror = torch.cat([torch.ones_like(flip), flip], -1)  # 1 and, for reflections, diag(1, -1)
+        found |= {str(k): _turns(k * torch.arange(2 * n), n) * mirror for k in range(1, (n + 1) // 2)}
+        turn = (1 - 2 * (torch.arange(2 * n) % n % 2)).view(-1, 1, 1)
+        return found | ({} if n % 2 else {f"{n // 2}+": turn * flip.abs(), f"{n // 2}-": turn * flip})
+
+
+class SymmetricGroup(Group):
+    """The symmetric group S_4: permutations of 0, 1, 2, 3 in the order of their digits; (x y)(i) = x(y(i)).
+
+    Irreps: "trivial", "sign", "2d" (how the three ways to split 0123 in pairs are permuted), "standard" (how the four
+    points are) and "standard-sign", of dimensions 1, 1, 2, 3, 3. Raises: ValueError for another n.
+    """
+
+    def __init__(self, n: int = 4):
+        if n != 4:
+            raise ValueError(f"SymmetricGroup: n must be 4, the only one whose irreps are written down, got {n}")
+        points = list(itertools.permutations(range(n)))
+        table = [[points.index(tuple(x[i] for i in y)) for y in points] for x in points]
+        super().__init__(n, torch.tensor(table), ["".join(map(str, x)) for x in points])
+
+    def irreps(self) -> dict[str, Float[Tensor, "order d d"]]:
+        points = torch.tensor(list(itertools.permutations(range(4))))
+        splits = [[{0, 1}, {2, 3}], [{0, 2}, {1, 3}], [{0, 3}, {1, 2}]]
+        moved = [
+            [next(i for i, s in enumerate(splits) if {x[j] for j in a} in s) for a, _ in splits]
+            for x in points.tolist()
+        ]
+        standard, two = (_without_mean(F.one_hot(images)) for images in (points, torch.tensor(moved)))
+        sign = torch.linalg.det(standard).round().view(-1, 1, 1)
+        return {"trivial": sign.abs(), "sign": sign, "2d": two, "standard": standard, "standard-sign": standard * sign}
 
 
 def fourier_basis(n: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, "n n"]:
@@ -110,40 +170,14 @@ def fourier_2d(x: Float[Tensor, "order order k"], n: int) -> Float[Tensor, "regi
     return torch.einsum("fa,zagk->zfgk", basis, torch.einsum("gb,zabk->zagk", basis, blocks))
 
 
-def frequency_mask(frequencies: Sequence[int], n: int) -> Bool[Tensor, "n n"]:
-    """Marks the 2-D coefficients of frequencies in 1..n//2: the union of their 3 x 3 blocks Const/cos k/sin k."""
-    mask = torch.zeros(n, n, dtype=torch.bool)
-    mask[0, 0] = True
-    for k in frequencies:
-        rows = torch.tensor([0, *_frequency_rows([k], n)])
-        mask[rows[:, None], rows] = True
-    return mask
-
-
-def keep_frequencies(
-    hidden: Float[Tensor, "order order k"], frequencies: Sequence[int], n: int
-) -> Float[Tensor, "order order k"]:
-    """Project functions on pairs onto the 3 x 3 blocks of some frequencies, in every region.
-
-    Without any frequency each region's mean remains; `x - keep(x, [k]) + keep(x, [])` removes frequency k alone.
-    Raises: ValueError for a frequency outside 1..n//2, or axes that do not fit n.
-    """
-    basis, mask = fourier_basis(n, hidden.dtype).to(hidden.device), frequency_mask(frequencies, n).to(hidden.device)
-    kept = fourier_2d(hidden, n) * mask[:, :, None]
-    # The basis is orthonormal: its transpose leads back.
-    blocks = torch.einsum("fa,zfbk->zabk", basis, torch.einsum("gb,zfgk->zfbk", basis, kept))
-    return rearrange(blocks, "(sx sy) a b k -> (sx a) (sy b) k", sx=len(hidden) // n)
-
-
 def neuron_frequencies(
-    hidden: Float[Tensor, "order order k"], n: int, highest: int | None = None, centred: bool = False
+    hidden: Float[Tensor, "order order k"], n: int, highest: int | None = None
 ) -> tuple[Int[Tensor, " k"], Float[Tensor, " k"]]:
-    """Each neuron's best frequency and the fraction of its squared activation that frequency explains.
+    """Each neuron's best frequency and the fraction of its squared activation it explains, as the original counts.
 
     fraction(f) = sum of squares of the 3 x 3 block Const/cos f/sin f over all regions / sum of squares of everything.
     A neuron that never fires has frequency 0 and fraction 0. `highest` is the last frequency tried, n//2 unless given
-    (the original notebook stopped one short of it). `centred` leaves each region's constant out of both sums: the best
-    frequency stays, the fractions are stricter.
+    (the original stopped one short of it). Regions' constants count as explained, unlike in `neuron_irreps`.
     Raises: ValueError for axes that do not fit n, or `highest` outside 1..n//2.
 
     >>> wave = fourier_basis(5)[3]  # cos 2
@@ -153,18 +187,64 @@ def neuron_frequencies(
     highest = n // 2 if highest is None else highest
     if not 1 <= highest <= n // 2:
         raise ValueError(f"neuron_frequencies: highest frequency {highest} is outside 1..{n // 2}")
-    return _best_frequencies(_energy(hidden, n, centred), highest)
+    energy = fourier_2d(hidden, n).square().sum(0)
+    rows = [[0, *_frequency_rows([k], n)] for k in range(1, highest + 1)]
+    fraction, best = torch.stack([energy[block][:, block].sum((0, 1)) for block in rows]).max(dim=0)
+    total = energy.sum((0, 1))
+    fraction = fraction / total.clamp_min(torch.finfo(total.dtype).tiny)
+    return torch.where(total > 0, best + 1, 0), torch.where(total > 0, fraction, 0.0)
 
 
-def neuron_power(hidden: Float[Tensor, "order order k"], w_u: Float[Tensor, "k out"], n: int) -> Float[Tensor, " k"]:
-    """How much each neuron moves the logits: squared activation without the regions' constants, times |W_U row|^2."""
-    return _energy(hidden, n, centred=True).sum((0, 1)) * w_u.pow(2).sum(1)
+def neuron_irreps(hidden: Float[Tensor, "order order k"], group: Group) -> tuple[list[str], Float[Tensor, " k"]]:
+    """Each neuron's irreducible representation, and the fraction of its variance over all pairs that it explains.
+
+    An irrep explains what varies with x, y, or both, in that irrep and no other. A constant neuron is "dead": 0.
+    """
+    basis, index = group.basis()
+    member = F.one_hot(index).T.to(hidden)
+    energy = _both_axes(member, _both_axes(basis.to(hidden), hidden).square())  # [irrep of x, irrep of y, neuron]
+    total = energy.sum((0, 1))
+    variance = total - energy[0, 0]
+    fraction, best = (energy[0] + energy[:, 0] + energy.diagonal().T)[1:].max(dim=0)
+    live = variance > torch.finfo(total.dtype).eps * total
+    best, names = torch.where(live, best, -1).tolist(), [*list(group.irreps())[1:], "dead"]
+    return [names[i] for i in best], torch.where(live, fraction / variance, 0.0)
 
 
-def frequency_power(frequency: Int[Tensor, " k"], power: Float[Tensor, " k"], n: int) -> Float[Tensor, " frequencies"]:
-    """The share of all power that the neurons of each frequency carry; index 0 is frequency 1, the last n//2."""
-    share = torch.zeros(n // 2 + 1, dtype=power.dtype, device=power.device).index_add(0, frequency, power)
-    return share[1:] / power.sum().clamp_min(torch.finfo(power.dtype).tiny)
+def keep_irreps(
+    hidden: Float[Tensor, "order order k"], names: Sequence[str], group: Group
+) -> Float[Tensor, "order order k"]:
+    """Project functions on pairs onto their mean and what some irreps explain of them (see `neuron_irreps`).
+
+    `x - keep(x, [name]) + keep(x, [])` removes one irrep. Raises: ValueError for a name that is no irrep's.
+    """
+    known = list(group.irreps())
+    if wrong := [name for name in names if name not in known]:
+        raise ValueError(f"keep_irreps: {group} has the irreps {', '.join(known)}; got {wrong}")
+    basis, index = group.basis()
+    blocks = torch.stack([(index == 0) | (index == known.index(name)) for name in ["trivial", *names]])
+    mask, basis = (blocks[:, :, None] & blocks[:, None]).any(0), basis.to(hidden)
+    return _both_axes(basis.T, _both_axes(basis, hidden) * mask[:, :, None].to(hidden))
+
+
+def inner_vectors(model: "GroupMLP", group: Group) -> dict[str, tuple[Float[Tensor, " d"], float]]:
+    """For each irrep the unit vector a that its neurons share, and the share of the squared weights along it.
+
+    What a neuron adds up before its ReLU varies with x, in the irrep rho, as sum_ij L_ij rho(x)_ij, and with y as
+    sum_ij R_ij rho(y)_ij. If it is <u, rho(x) a> + <a, rho(y) v>, then L = u a^T and R = a v^T: a spans the rows of all
+    L and the columns of all R, and the share is 1. Vectors that have nothing to do with each other give 1/d.
+    """
+    d = model.W_E_a.shape[1]
+    left, right = ((e @ w).detach().cpu() for e, w in ((model.W_E_a, model.W[:d]), (model.W_E_b, model.W[d:])))
+    found = {}
+    for name, matrices in group.irreps().items():
+        of_x = torch.einsum("xij,xk->kij", matrices.to(left), left)
+        of_y = torch.einsum("yij,yk->kij", matrices.to(left), right)
+        size, axes = torch.linalg.eigh(
+            torch.einsum("kij,kil->jl", of_x, of_x) + torch.einsum("kij,klj->il", of_y, of_y)
+        )
+        found[name] = axes[:, -1], (size[-1] / size.sum()).item()
+    return found
 
 
 def ablate_forbidden_parity(
@@ -172,9 +252,8 @@ def ablate_forbidden_parity(
 ) -> Float[Tensor, "order order order"]:
     """Remove some frequencies from the logits [x y z] of D_n that parity forbids; a projection.
 
-    A product of a rotation and a reflection is a reflection, so in the regions (rot, ref) and (ref, rot) the logits
-    of rotations lose their components along cos k z and sin k z; in the other two regions those of reflections do.
-    Logits that parity allows, and the forbidden ones' constants, stay as they are.
+    In the regions (rot, ref) and (ref, rot) the logits of rotations lose their components along cos k z and sin k z;
+    in the other two those of reflections do. Logits that parity allows, and the others' constants, stay as they are.
     Raises: ValueError for axes that are not 2 n long, or a frequency outside 1..n//2.
     """
     if logits.shape[0] != 2 * n:
@@ -184,14 +263,10 @@ def ablate_forbidden_parity(
     return torch.where(DihedralGroup(n).forbidden.to(logits.device), logits - along, logits)
 
 
-def forbidden_share(logits: Float[Tensor, "order order order"], n: int) -> float:
-    """The share, 0 to 1, of the logits' squared size that lies on outputs that parity forbids.
-
-    Each half (rotations, reflections) of the outputs is centred: its level settles parity but is no wave.
-    """
-    halves = logits.unflatten(2, (2, n))
-    power = (halves - halves.mean(-1, keepdim=True)).flatten(2).pow(2)
-    return (power[DihedralGroup(n).forbidden.to(logits.device)].sum() / power.sum()).item()
+def forbidden_share(logits: Float[Tensor, "order order order"], group: Group) -> float:
+    """The share of the logits' squared size, less the mean of each parity, on outputs that parity forbids: 0 to 1."""
+    power = _waves(logits, group).square()
+    return (power[group.forbidden.to(logits.device)].sum() / power.sum()).item()
 
 
 def table_loss(
@@ -299,41 +374,68 @@ def train_pairs(order: int, fraction: float, seed: int) -> Bool[Tensor, "order o
     return torch.zeros(order**2, dtype=torch.bool).index_fill(0, chosen, True).view(order, order)
 
 
+def hooked_loss(
+    model: GroupMLP,
+    group: Group,
+    change: Callable[[Tensor], Tensor],
+    where: Bool[Tensor, "order order"] | None = None,
+) -> float:
+    """The loss (see `table_loss`) where `change` replaces the hidden activations [x y k], by a TransformerLens hook."""
+    logits = model.run_with_hooks(fwd_hooks=[("hidden", lambda hidden, hook: change(hidden))])
+    return table_loss(logits, group.table, where)[0]
+
+
+def hold_at_means(neurons: Bool[Tensor, " k"], hidden: Float[Tensor, "x y k"]) -> Float[Tensor, "x y k"]:
+    """The hidden activations with the marked neurons at their means over all pairs: they tell pairs apart no longer."""
+    return torch.where(neurons.to(hidden.device), hidden.mean((0, 1)), hidden)
+
+
+def census(model: GroupMLP, group: Group, importance: bool = True) -> dict[str, dict[str, float | int]]:
+    """For each irrep that some neuron lives on: its neurons, their power, and the loss with them held at their means.
+
+    A neuron's power is its variance over all pairs times the squared norm of its row of W_U, given as a share of all.
+    """
+    hidden = model.run_with_cache(names_filter="hidden")[1]["hidden"].detach().cpu()
+    names, _ = neuron_irreps(hidden, group)
+    power = hidden.flatten(0, 1).var(0, correction=0) * model.W_U.detach().cpu().square().sum(1)
+    found = {}
+    for name in (name for name in group.irreps() if name in names):
+        own = torch.tensor([other == name for other in names])
+        found[name] = {"neurons": int(own.sum()), "power": (power[own].sum() / power.sum()).item()}
+        if importance:
+            found[name]["loss_without"] = hooked_loss(model, group, partial(hold_at_means, own))
+    return found
+
+
 @torch.no_grad()
 def measure(model: GroupMLP, group: Group, train: Bool[Tensor, "order order"]) -> dict[str, float | list[float]]:
-    """Every number that the training curves show, of the model as it is; computed on the CPU, losses in float64."""
-    logits, cache = model.run_with_cache(names_filter="hidden")
-    logits, w_u, energy = logits.cpu(), model.W_U.cpu(), _energy(cache["hidden"].cpu(), group.n)
-    frequency, fraction = _best_frequencies(energy, group.n // 2)
-    energy[0, 0] = 0
-    _, centred = _best_frequencies(energy, group.n // 2)
-    power = energy.sum((0, 1)) * w_u.pow(2).sum(1)
-    share = frequency_power(frequency, power, group.n)
-    live = [k for k, part in enumerate(share.tolist(), 1) if part >= 0.01]
-    out = {}
+    """What the training curves show of a model: losses in float64, lists with an entry per irrep after the first."""
+    logits, out = model().cpu(), {}
     for pairs, where in {"train_": train, "test_": ~train, "": None}.items():
         out[f"{pairs}loss"], out[f"{pairs}accuracy"] = table_loss(logits, group.table, where)
-    out |= {
-        "clusters": float(len(frequency[frequency > 0].unique())),
-        "live_frequencies": float(len(live)),
-        "mean_fraction": fraction.mean().item(),
-        "weighted_fraction": ((centred * power).sum() / power.sum()).item(),
-        "power_by_frequency": [round(s, 4) for s in share.tolist()],
-    }
-    if group.parity.any():
-        out["forbidden_share"] = forbidden_share(logits, group.n)
-        out["ablated_loss"] = table_loss(ablate_forbidden_parity(logits, live, group.n), group.table)[0]
+    out["squared_weights"] = sum(weight.square().sum().item() for weight in model.parameters())
+    shares, vectors = census(model, group, importance=False), inner_vectors(model, group)
+    out["power"] = [round(shares.get(name, {"power": 0.0})["power"], 4) for name in vectors][1:]
+    out["inner_share"] = [round(share, 4) for _, share in vectors.values()][1:]
+    out["forbidden_share"] = forbidden_share(logits, group)
+    level = torch.where(group.forbidden, logits - _waves(logits, group), logits)
+    out["ablated_loss"] = table_loss(level, group.table)[0]
     return out
 
 
 def train(
-    model: GroupMLP, group: Group, config: GroupTraining, resume: str | Path | None = None, save_every: int = 1000
+    model: GroupMLP,
+    group: Group,
+    config: GroupTraining,
+    resume: str | Path | None = None,
+    save_every: int = 1000,
+    each_log: Callable[..., dict] = measure,
 ) -> training.History:
     """Train a model in place on its group's table, on its device: full batch, the test pairs left out of the loss.
 
     `resume` is a file for the state of an interrupted run: written every `save_every` epochs, read where it exists,
     removed at the end. The resumed run repeats the uninterrupted one bit by bit. The history holds "epoch" (epochs
-    done) and the numbers of `measure` at each logged epoch.
+    done) and the numbers of `each_log`, called as `measure` is, at each logged epoch.
     Raises: ValueError for a state of another group or recipe, FloatingPointError where the loss is no longer finite.
     """
     recipe, resume = repr((group, config)), None if resume is None else Path(resume)
@@ -350,12 +452,12 @@ def train(
     for epoch in range(start, config.epochs + 1):
         every = config.log_every if epoch >= 10 * config.log_every else max(1, config.log_every // 8)
         if (epoch % every == 0 or epoch == config.epochs) and epoch not in history["epoch"]:
-            numbers = measure(model, group, pairs)
+            numbers = each_log(model, group, pairs)
             if not math.isfinite(numbers["train_loss"]):
                 raise FloatingPointError(f"train: the loss is not finite at epoch {epoch}: lower the learning rate")
             for name, value in {"epoch": epoch, **numbers}.items():
                 history.setdefault(name, []).append(value)
-            report(epoch, **{k: numbers[k] for k in ("train_loss", "test_loss", "test_accuracy", "live_frequencies")})
+            report(epoch, **{k: numbers[k] for k in ("train_loss", "test_loss", "test_accuracy")})
         if resume is not None and epoch % save_every == 0 and start < epoch < config.epochs:
             training.save_run(resume, recipe, model, [optimizer], epoch, history)
         if epoch < config.epochs:
@@ -368,19 +470,30 @@ def train(
     return history
 
 
-def _energy(hidden, n, centred=False):
-    """Squared 2-D coefficients [component of x, component of y, neuron], summed over the regions."""
-    energy = fourier_2d(hidden, n).pow(2).sum(0)
-    if centred:
-        energy[0, 0] = 0
-    return energy
+def _turns(steps: Int[Tensor, " order"], n: int) -> Float[Tensor, "order 2 2"]:
+    """Rotations of the plane by 2 pi steps / n."""
+    # Reduce the steps mod n before they are multiplied by pi, because large angles cost digits.
+    angle = 2 * math.pi * (steps % n).double() / n
+    return torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(-1, 2, 2)
 
 
-def _best_frequencies(energy, highest):
-    n, total = len(energy), energy.sum((0, 1))
-    explained = torch.stack([energy[frequency_mask([k], n)].sum(0) for k in range(1, highest + 1)])
-    fraction, best = (explained / total.clamp_min(torch.finfo(total.dtype).tiny)).max(dim=0)
-    return torch.where(total > 0, best + 1, 0), torch.where(total > 0, fraction, 0.0)
+def _without_mean(moved: Int[Tensor, "order p p"]) -> Float[Tensor, "order d d"]:
+    """Permutation matrices [moved, point, image] on the vectors whose entries add up to 0, in an orthonormal basis."""
+    p = moved.shape[1]
+    basis = torch.linalg.qr(torch.cat([torch.ones(p, 1), torch.eye(p)[:, 1:]], 1).double()).Q[:, 1:]
+    return torch.einsum("id,xij,je->xed", basis, moved.double(), basis)
+
+
+def _both_axes(matrix: Float[Tensor, "f x"], values: Float[Tensor, "x x k"]) -> Float[Tensor, "f f k"]:
+    """Apply a matrix along the first and along the second axis."""
+    # In two steps: one einsum over three factors would build their outer product first.
+    return torch.einsum("gy,fyk->fgk", matrix, torch.einsum("fx,xyk->fyk", matrix, values))
+
+
+def _waves(logits, group):
+    """The logits without the mean over the outputs of each parity."""
+    halves = F.one_hot(group.parity).to(logits)
+    return logits - logits @ (halves / halves.sum(0)) @ halves.T
 
 
 def _frequency_rows(frequencies, n):

@@ -114,17 +114,17 @@ def save_figure(fig: Figure, name: str, *, alt: str, show: bool = True) -> None:
             beside.write_bytes(picture)
         entry["files"][f"{name}.{kind}"] = hashlib.sha256(picture).hexdigest()
         if kind == "png" and show:
-            _display(picture, alt)
+            _display({"image/png": base64.b64encode(picture).decode()}, {"image/png": {"alt": alt}})
     run.figures[name] = entry
     plt.close(fig)
 
 
 def save_page(fig: plotly.graph_objects.Figure, name: str, *, alt: str) -> None:
-    """Write a plotly figure as an interactive page with plotly.js beside it: it opens without a network.
+    """Write a plotly figure as an interactive page with plotly.js beside it, and show it where a person runs the cell.
 
-    `make figures` brings it to build/interactive/<notebook>/<name>.html; `alt`, what it shows, is its heading. What
-    does not fit a narrow screen can be scrolled to. The arrow keys move its slider, which plotly leaves to the mouse.
-    Raises: ValueError for a name that is no plain name; RuntimeError before `begin`.
+    `make figures` brings it to figures/<notebook>/pages/<name>.html, from where the site shows it at this place in the
+    text; `alt`, what it shows, is its heading. The arrow keys move its slider, which plotly leaves to the mouse. It
+    needs no network. Raises: ValueError for a name that is no plain name; RuntimeError before `begin`.
     """
     run = _open_run("save_page")
     _check_name(name)
@@ -142,8 +142,13 @@ def save_page(fig: plotly.graph_objects.Figure, name: str, *, alt: str) -> None:
     for file, content in ((f"{name}.html", html), ("plotly.min.js", plotly.offline.get_plotlyjs())):
         with replacing(run.folder / "pages" / file) as beside:
             beside.write_text(content, encoding="utf-8")
-    run.pages[name] = {"alt": alt}
-    print(f"Interactive page: build/interactive/{run.notebook}/{name}.html")
+    run.pages[name] = {"alt": alt, "files": {f"pages/{name}.html": digest(run.folder / "pages" / f"{name}.html")}}
+    print(f"Interactive page: figures/{run.notebook}/pages/{name}.html")
+    if "PAPER_OUT" not in os.environ:
+        # With plotly.js in it: neither Jupyter nor Colab serves the file, and a committed notebook holds none of it.
+        whole = html.replace(' src="plotly.min.js">', f">{plotly.offline.get_plotlyjs()}")
+        size = f'style="width: 100%; height: {(fig.layout.height or 450) + 180}px; border: 0"'
+        _display({"text/html": f'<iframe srcdoc="{escape(whole)}" title="{escape(alt)}" {size}></iframe>'})
 
 
 def record(**numbers: object) -> None:
@@ -242,11 +247,10 @@ def _numbered(svg: bytes) -> bytes:
     return re.sub(rb'(?<=[#"])p[0-9a-f]{10}(?=["\)])', lambda m: names.setdefault(m[0], b"p%d" % len(names)), svg)
 
 
-def _display(png: bytes, alt: str) -> None:
+def _display(content: dict[str, str], metadata: dict | None = None) -> None:
     from IPython import get_ipython
     from IPython.display import display
 
     if get_ipython():
         # Not by IPython's Image: Colab's IPython 7 knows no alt text there.
-        picture = base64.b64encode(png).decode()
-        display({"image/png": picture}, metadata={"image/png": {"alt": alt}}, raw=True)
+        display(content, metadata=metadata, raw=True)

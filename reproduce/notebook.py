@@ -15,8 +15,10 @@ from paper_utils.files import ROOT
 
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 HEADING_OR_CAPTION = re.compile(r"^#+ ([^\n]+)|\*\*Figure `([a-z0-9_*]+)`\.\*\*(.*?)(?=\n\s*\n|\Z)", re.M | re.S)
-# Every line below the condition is indented, so the cell does nothing elsewhere.
-COLAB = re.compile(r'(#.*\n)*import sys\n\nif "google\.colab" in sys\.modules:\n(( {4}.*)?\n)*( {4}.*)?')
+# Every line below the condition is indented, so the cell does nothing elsewhere but name what its form offers.
+COLAB = re.compile(
+    r'(#.*\n)*(ON_COLAB = .*\n)?import sys\n\nif "google\.colab" in sys\.modules:\n(( {4}.*)?\n)*( {4}.*)?'
+)
 
 
 def notebooks(root: Path = ROOT, pattern: str = "") -> list[Path]:

@@ -5,7 +5,9 @@ machine if its executed copy is under build/executed/, which names the record th
 home, the notebook's .py: no record repeats them, so a change of prose makes nothing stale and needs no run.
 """
 
+import base64
 import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -13,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 
 from paper_utils.files import ROOT, data_folder, digest, read_json, replacing
 from reproduce import notebook as nb
@@ -31,14 +34,10 @@ def executed_copy(folder: Path, root: Path = ROOT) -> Path:
     return root / "build" / "executed" / folder.parent.name / f"{folder.name}.ipynb"
 
 
-def pages_of(folder: Path, root: Path = ROOT) -> Path:
-    """Where interactive pages go: those of figures/ are too large for git and lie under build/."""
-    return root / "build" / "interactive" / folder.name if folder.parent == root / "figures" else folder / "pages"
-
-
 def pictures(record: Mapping) -> dict[str, str]:
-    """The figure files of a record and their hashes."""
-    return {file: sha for figure in record["figures"].values() for file, sha in figure["files"].items()}
+    """The files of a record's figures and interactive pages, with their hashes."""
+    shown = (*record["figures"].values(), *record["pages"].values())
+    return {file: sha for each in shown for file, sha in each.get("files", {}).items()}
 
 
 def seal(record: Mapping) -> str:
@@ -75,13 +74,15 @@ def publish(record: Mapping, staging: Path, folder: Path, executed: Mapping) -> 
     """Swap a judged run in for `folder`: all of it, or nothing.
 
     The new folder is written beside the old one, where a full disk can still be met; two renames swap them. `recover`
-    undoes what breaks off before the second rename. After it the new folder stands, but without pages and executed
-    copy, which come last, it does not count as run here.
+    undoes what breaks off before the second rename. After it the new folder stands, but without the executed copy,
+    which comes last, it does not count as run here.
     """
     recover(folder.parent)
     new, old = (folder.with_name(f".{folder.name}.{which}") for which in ("new", "old"))
     try:
         new.mkdir(parents=True)
+        if record["pages"]:  # with the plotly.js that they load
+            shutil.copytree(staging / "pages", new / "pages")
         for file in pictures(record):
             shutil.copyfile(staging / file, new / file)
         (new / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -90,9 +91,6 @@ def publish(record: Mapping, staging: Path, folder: Path, executed: Mapping) -> 
         new.rename(folder)
     finally:
         recover(folder.parent)
-    if record["pages"]:
-        shutil.rmtree(pages_of(folder), ignore_errors=True)
-        shutil.copytree(staging / "pages", pages_of(folder))
     metadata = {**executed["metadata"], "paper": {"record": digest(folder / "record.json")}}
     with replacing(executed_copy(folder)) as beside:  # last: only what got as far as here is up to date
         beside.write_text(json.dumps({**executed, "metadata": metadata}, indent=1) + "\n", encoding="utf-8")
@@ -116,12 +114,10 @@ def stale_because(path: Path, values: Mapping[str, object], folder: Path, root: 
     if digest(folder / "record.json") != ran:
         return ["record.json is missing or altered"]
     record = read(folder)
-    pages = (f"{name}.html" for name in record["pages"])
     return [
         *changes(path, values, record, root, data_folder()),
         *(["the last run had stand-in data"] if "stand-in" in record["stamp"] else []),
         *altered(folder, record),
-        *(f"{page} is missing" for page in pages if not (pages_of(folder, root) / page).exists()),
     ]
 
 
@@ -178,6 +174,8 @@ def refresh(root: Path = ROOT) -> list[str]:
             mine.outputs, mine.execution_count = [], done.execution_count
             # Less what depends on machine and clock: third parties' remarks, and where a stream is cut.
             for output in (output for output in done.outputs if output.get("name") != "stderr"):
+                if picture := output.get("data", {}).get("image/png"):
+                    output.data["image/png"] = _with_palette(picture)
                 if mine.outputs and output.output_type == mine.outputs[-1].output_type == "stream":
                     mine.outputs[-1].text += output.text
                 else:
@@ -190,3 +188,11 @@ def refresh(root: Path = ROOT) -> list[str]:
         with replacing(path.with_suffix(".ipynb")) as beside:
             beside.write_text(text + "\n", encoding="utf-8")
     return found
+
+
+def _with_palette(png: str) -> str:
+    """A picture, base64, with 256 colours of its own: a third of the size in the .ipynb. figures/ holds it in full."""
+    small = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return min(base64.b64encode(small.getvalue()).decode(), png, key=len)

@@ -169,8 +169,8 @@ def gallery(paper: Sequence[Section], root: Path) -> str:
             told = (f"[{t.stem}](sweeps/{t.name}) ([provenance](sweeps/{t.stem}.json))" for t in tables)
             parts.append(f"Repeated trainings, every run: {', '.join(told)}.")
         if record["pages"]:
-            pages = ", ".join(f"`build/interactive/{name}/{page}.html`" for page in record["pages"])
-            parts.append(f"Interactive, once `make figures` has run: {pages}.")
+            pages = ", ".join(f"`figures/{name}/pages/{page}.html`" for page in record["pages"])
+            parts.append(f"Interactive, at their place in the notebook on the site: {pages}.")
         for head in (*captions, None):  # a figure without a caption, which `verify` names, comes last
             figures = [figure for figure in record["figures"] if nb.head_of(figure, captions) == head]
             figures.sort(key=lambda figure: (len(figure), figure))  # map_2 before map_10

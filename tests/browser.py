@@ -24,10 +24,10 @@ class Tab:
     def __init__(self, browser: Browser) -> None:
         self.browser, self.problems, self.requests = browser, [], []
 
-    def open(self, path: Path, width: int = 1280, height: int = 900) -> Page:
-        """Show a file in a fresh window of this size, a narrow one as on a telephone."""
+    def open(self, path: Path, width: int = 1280, height: int = 900, scheme: str = "light") -> Page:
+        """Show a file in a fresh window of this size, a narrow one as on a telephone, light or dark."""
         size = {"width": width, "height": height}
-        page = self.browser.new_context(viewport=size, is_mobile=width < 600).new_page()
+        page = self.browser.new_context(viewport=size, is_mobile=width < 600, color_scheme=scheme).new_page()
         page.on("console", lambda m: m.type in ("error", "warning", "assert") and self.problems.append(m.text))
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("requestfailed", lambda request: self.problems.append(f"{request.failure}: {request.url}"))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from paper_utils import bilinear, training
 from paper_utils.bilinear import BilinearConfig, BilinearMLP, BilinearRecipe
 from paper_utils.data import Images
+from reproduce import notebook
 
 SMALL = BilinearConfig(d_input=6, d_hidden=5, n_classes=3)
 seeds = st.integers(0, 2**31)
@@ -205,11 +206,56 @@ def test_the_mask_is_made_from_the_weights_alone():
     assert bilinear.weight_mask(model, 1).tolist() == pytest.approx([0.6, 0.8])
 
 
-def test_the_mask_has_unit_norm_and_adds_ink():
-    model = BilinearMLP(BilinearConfig(d_input=20, d_hidden=12, n_classes=4), seed=2).eval()
-    for c in range(4):
-        mask = bilinear.weight_mask(model, c)
-        assert mask.norm().item() == pytest.approx(1, abs=1e-5) and mask.sum() >= 0
+@given(seed=seeds)
+@settings(max_examples=20, deadline=None)
+def test_signs_do_not_depend_on_the_eigensolvers(seed):
+    """v and -v give the same features, whose power is on the positive side; and fixing signs twice changes nothing."""
+    v, p = random(seed, 4, 6), random(seed + 1, 3, 9, 6)
+    fixed = bilinear.fix_signs(v, v)
+    assert torch.equal(bilinear.fix_signs(-v, -v), fixed) and torch.equal(bilinear.fix_signs(fixed, fixed), fixed)
+    assert torch.equal(fixed.abs(), v.abs()) and ((fixed * fixed.abs()).sum(0) >= 0).all()
+    assert torch.equal(bilinear.fix_signs(-p, -p), bilinear.fix_signs(p, p))
+
+
+def test_masks_do_not_depend_on_lapacks_signs(monkeypatch):
+    """An eigensolver that returns every vector with the other sign gives the same masks."""
+    model = BilinearMLP(BilinearConfig(d_input=20, d_hidden=12, n_classes=4), seed=2)
+    before = [bilinear.class_features(model, 3, against) for against in (False, True)]
+    eigh = torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda q: (eigh(q)[0], -eigh(q)[1]))
+    for patterns, against in zip(before, (False, True), strict=True):
+        assert torch.allclose(bilinear.class_features(model, 3, against), patterns, atol=1e-5)
+
+
+@pytest.mark.slow  # trains for seconds
+def test_masks_push_images_to_their_digit_or_away_from_it(mnist):
+    """The share of other digits' images that are called the target."""
+    images, x, y = mnist.first(10_000), mnist.test_x[::5], mnist.test_y[::5]
+    model = BilinearMLP(BilinearConfig(), seed=0)
+    bilinear.train(model, images, BilinearRecipe(warmup=1, decay=2, constant=0), seed=0)
+    called = importlib.import_module("sweeps.01_mnist_bilinear").called
+    model.eval().requires_grad_(False)
+    pushed, against = (
+        [called(model, x[y != c], bilinear.weight_mask(model, c, against), c) for c in range(10)]
+        for against in (False, True)
+    )
+    assert sum(share >= 0.15 for share in pushed) >= 9 and sum(pushed) / 10 >= 0.4
+    assert max(against) <= 0.01
+
+
+@pytest.mark.parametrize("space", ["pixels", "hidden"])
+def test_pixel_features_are_the_direction(space):
+    """v . h_1(x) is the sum of mu_j (p_j . x)^2, with the sign by which the mu have their power above 0."""
+    model, x = BilinearMLP(SMALL, 0).double().eval(), random(0, 7, 6)
+    with torch.no_grad():
+        v, mu, p = bilinear.pixel_features(model, random(1, 4, 5), space)
+        by_parts = (torch.einsum("n i, k i j -> n k j", x, p).square() * mu).sum(2)
+        assert torch.allclose(by_parts, model.hidden(x)[1] @ v.T, atol=1e-10)
+        in_pixels = bilinear.pixel_features(model, v)[1]
+        assert ((in_pixels * in_pixels.abs()).sum(1) > 0).all()
+        again, _, _ = bilinear.pixel_features(model, -v, space)
+    assert torch.allclose(again, v)
+    assert ((p * p.abs()).sum(1) >= 0).all()
 
 
 FORM = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
@@ -222,7 +268,9 @@ FORM = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
         (lambda: bilinear.truncated_logits(FORM, *bilinear.eigendecompose(FORM[None]), k=0), r"1\.\.2"),
         (lambda: bilinear.truncated_logits(FORM, *bilinear.eigendecompose(FORM[None]), k=3), r"1\.\.2"),
         (lambda: bilinear.weight_mask(BilinearMLP(SMALL, 0), 3), r"0\.\.2"),
-        (lambda: bilinear.weight_mask(BilinearMLP(BilinearConfig(n_layers=1), 0), 0), "2 layers"),
+        (lambda: bilinear.weight_mask(BilinearMLP(BilinearConfig(n_layers=1), 0), 0), "2 layers, this one has 1"),
+        (lambda: bilinear.class_features(BilinearMLP(BilinearConfig(n_layers=3), 0)), "2 layers, this one has 3"),
+        (lambda: bilinear.pixel_features(BilinearMLP(SMALL, 0), torch.ones(1, 5), "space"), "'pixels' or 'hidden'"),
         (lambda: BilinearConfig(d_hidden=0), "BilinearConfig"),
         (lambda: BilinearConfig(input_noise=-1.0), "BilinearConfig"),
         (lambda: BilinearConfig(flip_noise=2.0), "BilinearConfig"),
@@ -233,12 +281,28 @@ def test_bad_input_is_named(call, message):
         call()
 
 
+@pytest.mark.parametrize("digit", [10, -1, 2.5])
+def test_the_notebook_refuses_what_is_no_digit_before_anything_is_trained(digit):
+    path = next(path for path in notebook.notebooks() if path.stem == "01_mnist_bilinear")
+    sources = [cell.source for cell in notebook.code_cells(notebook.read(path))]
+    (setup,) = [source for source in sources if "DIGIT not in" in source]
+    assert "runs.cached" not in "".join(sources[: sources.index(setup) + 1])
+    with pytest.raises(ValueError, match=rf"DIGIT is {digit}: must be a whole number in 0\.\.9"):
+        exec(setup, {"DIGIT": digit, "DEVICE": "cpu", "MODE": "full"})
+
+
 def test_the_sweep_measures_a_model():
     """Ten classes told apart by which ten columns of pixels carry ink: learnt in full, and truncated without loss."""
     y = torch.arange(1000) % 10
     x = F.one_hot(y, 10).repeat_interleave(78, dim=1).float() * random(0, 1000, 780, dtype=torch.float32).abs()
     images = Images(F.pad(x, (0, 4)), y, F.pad(x, (0, 4)), y, source="made", files={})
-    measures = importlib.import_module("sweeps.01_mnist_bilinear").run(images, seed=0)
-    assert measures["test_accuracy"] == measures["truncated_accuracy_10"] == 1.0
-    assert 0 <= measures["mask_accuracy_6"] < measures["random_accuracy_6"] <= 1
-    assert len(measures) == 5
+    sweep = importlib.import_module("sweeps.01_mnist_bilinear")
+    one, two = sweep.run(images, noise=0.33, weight_decay=0.5, seed=0)
+    assert (one["run"], two["run"]) == (0, sweep.PARTNER) and one["similarity"] == two["similarity"]
+    for row in (one, two):
+        assert row["test_accuracy"] == row["accuracy_10"] == 1.0 and row["mask_rate"] > 0.4 > 0.01 > row["against_rate"]
+        assert row["similarity"] > row["similarity_other_digits"] and 1 <= row["rank"] <= 300
+    assert sweep.similarities(*[torch.eye(40).reshape(10, 4, 40)] * 2) == {
+        **dict.fromkeys(("similarity", "matched", "subspace"), 1.0),
+        **dict.fromkeys(("similarity_other_digits", "matched_other_digits", "subspace_other_digits"), 0.0),
+    }

@@ -1,9 +1,10 @@
 """The notebooks' first cell without Colab: what it installs, what it leaves alone, and that it is enough to go on with.
 
 The last test, of whole notebooks, needs minutes and a package index; it runs where PAPER_COLAB names a folder to make
-its environment in: `PAPER_COLAB=build/colab pytest tests/test_colab.py`. It is no Colab, whose own builds of torch and
-torchvision the package index does not hold: under Colab's Python 3.12 the index's builds of the same versions stand in
-for them, under another Python those of requirements.lock; all else has the versions that Colab publishes.
+its environment in: `PAPER_COLAB=build/colab pytest tests/test_colab.py`, with the last of tests/colab-RUNTIME.txt. It
+is no Colab, whose own builds of torch and torchvision the package index does not hold: under the runtime's Python the
+index's builds of the same versions stand in for them, under another Python those of requirements.lock; all else has the
+versions that Colab publishes.
 """
 
 import json
@@ -16,20 +17,18 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import colab as lists
 import nbclient
 import pytest
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from paper_utils import colab
 from paper_utils.files import ROOT
 from reproduce import notebook as sources
 
 ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 
-LISTED = dict(line.split("==") for line in (ROOT / "tests" / "colab-2026.01.txt").read_text().splitlines()[2:])
-COLAB = {colab.canonicalize_name(name): version for name, version in LISTED.items()}
-NEEDED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+LISTED = lists.read(lists.LISTS[-1].read_text())
 # The index's torchvision is built for CUDA and does not load beside a CPU torch (see paper_utils.data.torchvision);
 # Colab's own two builds fit together, and there transformers imports torchvision before any code of ours runs.
 MATCHED = """
@@ -51,11 +50,20 @@ def git(*words: str, cwd: Path) -> str:
 # ---- what is installed
 
 
-def test_colab_satisfies_every_bound_and_lacks_little():
+@pytest.mark.parametrize("path", lists.LISTS, ids=lambda path: path.stem)
+def test_colab_satisfies_every_bound_and_lacks_little(path):
     """A bound that Colab misses is a bound to reconsider: what is loaded there cannot be changed."""
-    assert colab.too_old(NEEDED, COLAB) == []
-    lacking = {re.split(r"[>=]", requirement)[0] for requirement in colab.missing(NEEDED, COLAB)}
-    assert lacking == {"jaxtyping", "loky", "nnsight", "transformer_lens", "papermill"}
+    present = lists.read(path.read_text())
+    assert lists.too_old(lists.NEEDED, present) == []
+    lacking = {re.split(r"[>=]", requirement)[0] for requirement in lists.missing(lists.NEEDED, present)}
+    assert lacking <= {"jaxtyping", "loky", "nnsight", "transformer_lens", "papermill"}
+
+
+def test_a_list_is_read_as_pip_writes_it():
+    text = "# by pip\nTorch_Vision==0.24.0+cpu\nspacy-en @ https://somewhere/x.whl#sha256=a==b\nnumpy==2.0.2\n"
+    assert lists.read(text) == {"torch-vision": "0.24.0+cpu", "numpy": "2.0.2"}
+    assert lists.too_old(["numpy>=2.1", "torch_vision>=0.24"], lists.read(text)) == ["numpy 2.0.2 (>=2.1)"]
+    assert lists.missing(["numpy>=2", "einops>=0.8"], lists.read(text)) == ["einops>=0.8"]
 
 
 def wheel(folder: Path, name: str, version: str, *needs: str) -> None:
@@ -84,12 +92,10 @@ def small(tmp_path_factory) -> Path:
 
 
 def offline(folder: Path) -> dict[str, str]:
-    """An environment whose pip sees that index only, and whose Python finds this package and `packaging`."""
+    """An environment whose pip sees that index only, and whose Python finds this package."""
     (folder / "path").mkdir(exist_ok=True)
-    package = Path(colab.Requirement.__init__.__globals__["__file__"]).parent
-    for name, target in (("packaging", package), ("paper_utils", ROOT / "paper_utils")):
-        if not (folder / "path" / name).exists():
-            (folder / "path" / name).symlink_to(target)
+    if not (folder / "path" / "paper_utils").exists():
+        (folder / "path" / "paper_utils").symlink_to(ROOT / "paper_utils")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON"))}
     pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder / "index"), "PIP_CONFIG_FILE": os.devnull}
     return kept | pip | {"PYTHONPATH": str(folder / "path"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -105,12 +111,15 @@ def install(folder: Path, *needed: str) -> subprocess.CompletedProcess:
 
 def test_what_is_there_stays_and_what_is_added_fits_it(small):
     """The newest addon wants another base; what Colab has loaded must stay, so it is the older addon that comes."""
-    assert "could not add picky" in install(small, "base>=2", "picky>=1").stderr
-    first = install(small, "base>=2", "addon>=1")
+    for needed in ("picky>=1", "base>=2"):  # what is there is too old for it, or is itself too old
+        done = install(small, "base>=1", needed)
+        assert "could not add what this runtime lacks" in done.stderr and "base==1.0" in done.stdout
+    first = install(small, "base>=1", "addon>=1")
     assert first.returncode == 0, first.stderr
-    assert "Added: addon>=1" in first.stdout and first.stdout.endswith("then 1.0 1.0 1.0\n")
-    assert "left as it is: base 1.0 (>=2)." in first.stdout
-    assert "Added: nothing, all is there" in install(small, "base>=1", "addon>=1").stdout
+    assert "Installing collected packages: addon" in first.stdout, "pip's words are printed"
+    assert first.stdout.endswith("then 1.0 1.0 1.0\n")
+    again = install(small, "base>=1", "addon>=1").stdout
+    assert "Installing" not in again and "All that the notebook needs is there" in again
 
 
 # ---- the cell
@@ -133,11 +142,26 @@ def published(tmp_path_factory) -> Path:
         if name and (ROOT / name).exists():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, tree / name)
-    git("init", "-q", cwd=tree)
+    git("init", "-q", "-b", "main", cwd=tree)
     git("add", "-A", cwd=tree)
     git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "all", cwd=tree)
+    git("tag", "v9", cwd=tree)
     git("clone", "-q", "--bare", str(tree), str(bare), cwd=tree)
     return bare
+
+
+@pytest.mark.slow
+def test_the_cell_takes_a_tag_or_a_commit_and_tries_again_after_a_failure(published, tmp_path):
+    """`make address AT=v9` writes a release's tag into it."""
+    commit, cell = git("rev-parse", "v9", cwd=published).strip(), bootstrap(sources.notebooks()[0])
+    for at in ("v9", commit):
+        (content := tmp_path / at).mkdir()
+        env = on_colab(published, content / "stand-in")
+        for wanted in ("no-such-tag", at):
+            code = "import google.colab\n" + cell.replace('"main"', f'"{wanted}"')
+            done = subprocess.run([sys.executable, "-c", code], cwd=content, env=env, capture_output=True, text=True)
+            assert (done.returncode == 0) is (wanted == at), done.stderr
+        assert git("rev-parse", "HEAD", cwd=content / "paper").strip() == commit
 
 
 def on_colab(published: Path, stand_in: Path) -> dict[str, str]:
@@ -153,13 +177,13 @@ def test_the_cell_brings_the_package_and_every_released_weight(published, tmp_pa
     content, env = tmp_path / "content", on_colab(published, tmp_path / "stand-in")
     content.mkdir()
     cell = bootstrap(sources.notebooks()[0])
-    then = "from paper_utils import files\nprint(files.ROOT)\n"
+    then = "from paper_utils import files\nprint(MODE, files.ROOT)\n"
     for times in (2, 1):  # twice in one session, then once more in another
-        code = "import google.colab\n" + times * (cell + "\n") + then
+        code = 'import google.colab\nMODE = "full"\n' + times * (cell + "\n") + then
         done = subprocess.run([sys.executable, "-c", code], cwd=content, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "Checked against Colab's runtime 2026.01" in done.stdout
-        assert done.stdout.splitlines()[-1] == str(content / "paper")
+        assert done.stdout.splitlines()[-1] == f"quick {content / 'paper'}", "the short recipe, unless asked"
     code = "".join(c.source for path in sources.notebooks() for c in sources.code_cells(sources.read(path)))
     loaded = re.findall(r'"checkpoints" / "([\w.]+)"', code)
     assert loaded and all((content / "paper" / "checkpoints" / name).exists() for name in loaded)
@@ -176,7 +200,8 @@ def runtime() -> Path:
     folder = Path(os.environ["PAPER_COLAB"]).absolute() / "venv"
     if not folder.exists():
         lock = dict(re.findall(r"^(torch|torchvision)==(.+)$", (ROOT / "requirements.lock").read_text(), re.M))
-        stand_ins = {"setuptools": "80.9.0"} | ({} if sys.version_info[:2] == (3, 12) else lock)
+        own = "Python {}.{}.".format(*sys.version_info) in lists.LISTS[-1].read_text()
+        stand_ins = {"setuptools": "80.9.0"} | ({} if own else lock)
         versions = {name: stand_ins.get(name, version).partition("+")[0] for name, version in LISTED.items()}
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         pip = [folder / "bin" / "pip", "install", "-q"]

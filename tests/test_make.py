@@ -19,6 +19,26 @@ def test_make_alone_lists_every_target_on_a_line_of_its_own(make):
     assert sorted(row[1] for row in rows) == sorted([*phony.split(), "train-%"])
 
 
+def test_the_environment_has_the_torch_that_is_asked_for(make):
+    """By pip, or by uv where it is there; all else is the lock's in any case."""
+    (make.root / ".venv").rename(make.root / "no-venv")
+    for uv, installs in (("", ".venv/bin/python -m pip install"), ("uv", "uv pip install")):
+        for torch, index in (("", ""), ("TORCH=cpu", " --index-url https://download.pytorch.org/whl/cpu")):
+            done = make("-n", f"UV={uv}", *filter(None, [torch]), "site")
+            first, second, own = (line.rstrip() for line in done.stdout.splitlines() if line.startswith(installs))
+            # With a CUDA build torchvision follows from the lock; the index's own does not load beside a CPU torch.
+            assert ("torch(vision)?" in first) is bool(torch) and first.endswith(f"requirements.lock){index}")
+            assert second.endswith(" -r requirements.lock") and own.endswith(" --no-deps --editable .")
+
+
+def test_a_release_is_what_the_notebooks_fetch_on_colab(make):
+    assert "say which" in make("release").stdout
+    assert make("release", "AT=v0.2.0").returncode == 0
+    for path in (make.root / "notebooks").iterdir():
+        text = path.read_text().replace('\\"', '"')
+        assert '/REPO", "v0.2.0", os.path' in text and "/blob/v0.2.0/notebooks/" in text and "/blob/main/" not in text
+
+
 def test_one_file_is_a_notebook_and_takes_a_parameter(make):
     """Nothing else is told of it; the value has a space, a quote and a dollar in it and arrives whole."""
     notebook(make.root, "98_own", middle="results.record(token=TOKEN)")

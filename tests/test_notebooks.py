@@ -63,6 +63,9 @@ def test_every_parameter_can_be_given_on_the_command_line(source):
     """None as a default would have no type to hold a given value against."""
     known = nb.parameters(source)
     assert known["MODE"] == "full" and isinstance(known["SEED"], int) and known.get("DEVICE", "cpu") == "cpu"
+    given = nb.code_cells(source)[0].source.splitlines()
+    fields = {line.split(" = ")[0] for line in given if re.search(r"  # @param [\[{].+[\]}]$", line)}
+    assert fields == known.keys() - {"MODE"}, "each is a field of Colab's form, but MODE: the next cell asks for it"
     assert nb.parse_parameters({name: str(value) for name, value in known.items()}, known) == known
 
 
@@ -86,9 +89,11 @@ def test_the_prose(source):
 
 
 def test_the_code(source):
-    first, *others = nb.code_cells(source)
-    assert nb.only_on_colab(first.source) and not [c.source for c in others if "google.colab" in c.source]
-    for cell in others:
+    given, on_colab, *others = nb.code_cells(source)
+    # After the parameters: what they say of MODE holds everywhere but on Colab.
+    assert "parameters" in given.metadata["tags"] and nb.only_on_colab(on_colab.source)
+    assert on_colab.metadata["cellView"] == "form" and not [c.source for c in others if "google.colab" in c.source]
+    for cell in (on_colab, *others):
         # The site folds by the tag, Jupyter by its own key; what is folded is set-up or drawing and may be longer.
         folded = "hide-input" in cell.metadata.get("tags", [])
         assert len(lines(cell)) <= (35 if folded else 25), f"{len(lines(cell))} lines:\n{cell.source[:200]}"
@@ -98,8 +103,7 @@ def test_the_code(source):
 
 def test_the_first_picture_comes_within_40_lines_of_code(source):
     """The Colab cell and the parameters not counted."""
-    cells = [c for c in nb.code_cells(source)[1:] if "parameters" not in c.metadata.get("tags", [])]
-    code = [line for cell in cells for line in lines(cell)]
+    code = [line for cell in nb.code_cells(source)[2:] for line in lines(cell)]
     assert any("save_figure(" in line for line in code[:40])
 
 

@@ -1,6 +1,6 @@
 """Interactive pages in a real browser: a small one made here, and those that a run of the notebooks left here.
 
-.ci/run makes them before the tests, by `make quick`.
+.ci/run makes them before the tests, by `make quick`. Those that are committed: tests/test_site.py.
 """
 
 import re
@@ -26,12 +26,15 @@ MARK = """(() => {
 })()"""
 # What appears at the pointer, by page.
 NAMES = {
+    "eigenvector_browser": r"weight|ink",
     "feature_browser": r"label \d: \d+\.\d%",
     "fourier_basis": "Const.*26",
     "activation_maps": r"x r\^\d.*y r\^\d.*neuron",
     "neuron_fourier": r"x (Const|cos|sin).*y (Const|cos|sin)",
+    "census": r"neuron \d+: (sign|\d+)",
     "mean_square": r"x (Const|cos|sin).*y (Const|cos|sin)",
     "directions_animation": r"feature \d+, rank \d+",
+    "toy_slider": r"feature \d, length \d",
 }
 
 
@@ -65,9 +68,22 @@ def hovered(page: Page) -> str:
     return " ".join(texts)
 
 
+def is_clean(tab: Tab, page: Page, path: Path) -> None:
+    """No picture from elsewhere, no complaint, no request, nothing to scroll sideways."""
+    assert page.evaluate("document.images.length") == 0 and page.title().startswith(path.stem)
+    assert tab.open(path, 360, 780).evaluate(OVERFLOW) == 0
+    assert tab.problems == []
+    assert [address for address in tab.requests if not address.startswith(("file:", "data:", "blob:"))] == []
+
+
 def works(tab: Tab, path: Path, name_at_pointer: str) -> None:
     """What every page must do."""
     page = tab.open(path)
+    page.wait_for_selector(".js-plotly-plot .cartesianlayer", timeout=1000 * SECONDS)
+    if page.evaluate("!document.querySelector('.js-plotly-plot').layout.sliders?.length"):
+        # Nothing to move: a still picture with names.
+        assert re.search(name_at_pointer, found := hovered(page)), f"{path.name}: {found!r} at the pointer"
+        return is_clean(tab, page, path)
     rail, label = page.locator(".slider-rail-touch-rect"), page.locator(".slider-group > .slider-label").first
     expect(rail).to_be_visible(timeout=1000 * SECONDS)
     steps = page.evaluate("document.querySelector('.js-plotly-plot').layout.sliders[0].steps.map(s => s.label)")
@@ -101,10 +117,7 @@ def works(tab: Tab, path: Path, name_at_pointer: str) -> None:
     page.mouse.up()
     stands_at(steps[-1])
     draws_another()
-    assert page.evaluate("document.images.length") == 0 and page.title().startswith(path.stem)
-    assert tab.open(path, 360, 780).evaluate(OVERFLOW) == 0
-    assert tab.problems == []
-    assert [address for address in tab.requests if not address.startswith(("file:", "data:", "blob:"))] == []
+    is_clean(tab, page, path)
 
 
 def test_a_page_works(tab, folder):
@@ -112,7 +125,24 @@ def test_a_page_works(tab, folder):
     works(tab, folder / "plain.html", "middle")
 
 
-LEFT_HERE = [*(ROOT / "build").glob("interactive/*/*.html"), *(ROOT / "build").glob("quick/*/pages/*.html")]
+def test_a_page_is_shown_in_the_notebook_where_a_person_runs_the_cell(tab, folder, monkeypatch):
+    """Not where a runner does: 5 MB of plotly.js would stand in the committed notebook."""
+    shown = []
+    monkeypatch.setattr(results, "_display", shown.append)
+    plain_slider()
+    assert shown == []
+    monkeypatch.delenv("PAPER_OUT")
+    plain_slider()
+    (path := folder / "cell.html").write_text(f'<!doctype html><link rel="icon" href="data:,">{shown[0]["text/html"]}')
+    frame = tab.open(path).frame_locator("iframe")
+    label = frame.locator(".slider-group > .slider-label").first
+    expect(label).to_have_text("up", timeout=1000 * SECONDS)
+    frame.locator("#page").press("ArrowRight")
+    expect(label).to_have_text("down")
+    assert tab.problems == [] and {address.split(":")[0] for address in tab.requests} <= {"file", "data", "about"}
+
+
+LEFT_HERE = [*(ROOT / "build").glob("quick/*/pages/*.html")]
 
 
 @pytest.mark.slow

@@ -1,10 +1,14 @@
 """figures/<notebook>/record.json: what stands in it, and that every disagreement with it is named without a run."""
 
+import base64
 import hashlib
+import io
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 from throwaway import change, notebook, packages, run
 
 from paper_utils.files import digest
@@ -100,3 +104,14 @@ def test_prose_and_a_module_that_the_notebook_does_not_load_make_nothing_stale(c
     change(clone / BOOK, "# rises", "# falls")
     change(clone / "paper_utils" / "bilinear.py", '"""Bilinear', '"""The bilinear')
     assert record.problems(clone) == []
+
+
+def test_a_picture_with_a_palette_is_smaller_and_looks_the_same():
+    ramp = np.linspace(0, 255, 300).astype(np.uint8)
+    noisy = np.stack([np.tile(ramp, (300, 1)), np.tile(ramp[:, None], (1, 300)), np.full((300, 300), 40, np.uint8)], -1)
+    full = io.BytesIO()
+    Image.fromarray(noisy).save(full, "PNG")
+    png = base64.b64encode(full.getvalue()).decode()
+    small = record._with_palette(png)
+    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(small))).convert("RGB")).astype(int)
+    assert len(small) <= len(png) and np.abs(seen - noisy).mean() < 8

@@ -120,7 +120,7 @@ def test_the_gallery_shows_every_picture_with_its_words_and_folds_a_large_family
     assert "Falls as $x^2$. (Under [The curve: $x$](../notebooks/01_try.ipynb#The-curve%3A-%24x%24).)" in text
     assert text.count("Maps.") == 1
     assert "commit bbbbbbb with changes; 1.5 minutes; 1.5 GB" in text and "torch 2.13.0" in text
-    assert "every run: [01_try](sweeps/01_try.csv)" in text and "`build/interactive/01_try/turn.html`" in text
+    assert "every run: [01_try](sweeps/01_try.csv)" in text and "`figures/01_try/pages/turn.html`" in text
     order = ("### curve", "- holds: A mean", "### map_0 to map_12", "- holds: It stays.", "Claims without a figure")
     assert sorted(order, key=text.index) == list(order)
     folded = text[text.index("<details>") : text.index("</details>")]  # in which GitHub needs a blank line first

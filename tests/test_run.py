@@ -149,15 +149,15 @@ def test_only_the_papers_own_run_writes_figures(checkout, words, source, place):
 
 
 @pytest.mark.slow
-def test_a_page_lies_beside_quick_figures_and_under_build_for_real_ones(checkout):
+def test_a_page_lies_beside_the_figures_and_counts_as_one_of_them(checkout):
     page = "import plotly.graph_objects as go\nresults.save_page(go.Figure(), 'turn', alt='a page')\n" + SAVE
     notebook(checkout, save=page)
-    for command, place in (("quick", "build/quick/01_try/pages"), ("figures", "build/interactive/01_try")):
+    for command, place in (("quick", "build/quick/01_try/pages"), ("figures", "figures/01_try/pages")):
         assert run(checkout, command).returncode == 0
         assert sorted(p.name for p in (checkout / place).iterdir()) == ["plotly.min.js", "turn.html"]
-    assert not (checkout / "figures" / "01_try" / "pages").exists() and record.problems(checkout) == []
-    (checkout / "build" / "interactive" / "01_try" / "turn.html").unlink()
-    assert run(checkout, "why").stdout == "01_try: would run: turn.html is missing\n"
+    assert record.problems(checkout) == []
+    (checkout / "figures" / "01_try" / "pages" / "turn.html").unlink()
+    assert run(checkout, "why").stdout == "01_try: would run: pages/turn.html is missing or altered\n"
 
 
 def test_reasons_to_run_again(checkout, monkeypatch):

@@ -1,5 +1,7 @@
 """Superposition: the original notebook's two models, what is measured on them, and Elhage's toy model."""
 
+import importlib
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -202,6 +204,41 @@ def test_row_source_draws_measured_rows():
     for a, b in zip(*batch, strict=True):
         number = [i for i, row in enumerate(rows[0]) if torch.equal(row, a)]
         assert number and torch.equal(rows[1, number[0]], b)
+
+
+@pytest.mark.parametrize("kind", ["independent", "correlated", "anti-correlated"])
+def test_a_pair_comes_together_never_together_or_as_it_happens(kind):
+    pairs = importlib.import_module("sweeps.05_toy_superposition_correlated").PairSource(kind, 3, 0.4)
+    first, second = (pairs(20_000, torch.Generator().manual_seed(0))[0].view(-1, 3, 2) > 0).unbind(-1)
+    both, rate = (first & second).float().mean().item(), 0.2 if kind == "anti-correlated" else 0.4
+    expected = {"independent": 0.16, "correlated": 0.4, "anti-correlated": 0}[kind]
+    assert both == pytest.approx(expected, abs=0.01) and first.float().mean().item() == pytest.approx(rate, abs=0.01)
+    assert (first[:, 0] & first[:, 1]).float().mean().item() == pytest.approx(rate**2, abs=0.01), (
+        "pairs are independent"
+    )
+
+
+@pytest.mark.parametrize(("importance", "kept"), [(0.1, "ignored"), (10.0, "own")])
+def test_a_frequent_feature_gets_the_dimension_if_it_is_the_more_important(monkeypatch, importance, kept):
+    phase = importlib.import_module("sweeps.05_toy_superposition_phase")
+    short = sp.ToyConfig(200, 128, 2e-2)
+    monkeypatch.setattr(phase.sp, "ToyConfig", lambda steps, batch: short)
+    seconds = [row["second"] for row in phase.run(1.0) if row["importance"] == importance]
+    assert len(seconds) == 10 and seconds.count(kept) >= 9
+
+
+def test_two_opposite_features_cost_what_the_phase_diagram_says():
+    """(1 + I) p^2 / 6 for W = (1, -1); I (p/3 - p^2/4) for the first feature alone, the second at its mean."""
+    p, importance = 0.3, torch.tensor([1.0, 2.0])
+    x = sp.SparseSource((1 - p,), 2)(400_000, torch.Generator().manual_seed(0))
+    toy = sp.ToyModel(2, 1, 1, 0).requires_grad_(False)
+    for w, b, cost in (
+        ((1.0, -1.0), (0.0, 0.0), 3 * p**2 / 6),
+        ((1.0, 0.0), (0.0, p / 2), 2 * (p / 3 - p**2 / 4)),
+    ):
+        toy.w[:], toy.b[:] = torch.tensor(w), torch.tensor(b)
+        # toy_loss is a mean over the two features
+        assert 2 * sp.toy_loss(toy, x, importance).item() == pytest.approx(cost, rel=0.02)
 
 
 def test_runs_tells_sources_apart_by_what_they_draw():

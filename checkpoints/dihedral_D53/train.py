@@ -1,6 +1,7 @@
-"""Train the network beside this file anew: `python -m checkpoints.dihedral_D53.train`, behind `make train-dihedral`.
+"""Train the networks beside this file: `python -m checkpoints.dihedral_D53.train`, behind `make train-dihedral_D53`.
 
-An interrupted training goes on from its last thousand epochs when the same command is given again.
+Seed 1 goes to this folder, seed N to seed_N below it. An interrupted training goes on from its last thousand epochs
+when the same command is given again.
 """
 
 import argparse
@@ -17,9 +18,9 @@ import torch
 
 from paper_utils import groups, training
 from paper_utils.files import ROOT, replacing
-from paper_utils.groups import DihedralGroup, GroupMLP, GroupTraining
+from paper_utils.groups import DihedralGroup, Group, GroupMLP, GroupTraining
 
-RECIPE = GroupTraining(epochs=30_000)  # the paper's own schedule has 100,000
+RECIPE = GroupTraining(epochs=60_000)  # the paper's own schedule has 100,000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         option = "--" + field.name.replace("_", "-")
         parser.add_argument(option, type=type(default), default=default, help="default: %(default)s")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="a folder; default: this one")
+    parser.add_argument("--output", type=Path, help="a folder; default: this one, or seed_N in it")
     options = parser.parse_args(arguments)
     training.check_device(options.device)
     group = DihedralGroup(options.n)
@@ -40,23 +41,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.monotonic()
     model = GroupMLP(group.order, seed=config.seed).to(options.device)
     history = groups.train(model, group, config, resume=ROOT / "build" / "weights" / f"group-{key}-resume.safetensors")
-    minutes = (time.monotonic() - began) / 60
-    training.save_weights(options.output / "model.safetensors", model.state_dict(), {"recipe": repr(config)})
+    about = {"minutes": round((time.monotonic() - began) / 60, 1), "device": options.device}
+    write(options.output or folder(config.seed), model, group, config, history, about)
+
+
+def folder(seed: int) -> Path:
+    return Path(__file__).parent / ("" if seed == 1 else f"seed_{seed}")
+
+
+def write(
+    where: Path, model: GroupMLP, group: Group, config: GroupTraining, history: training.History, about: dict
+) -> None:
+    """Write the weights as they are in float32, and a card with the recipe, the final numbers and thinned curves."""
+    training.save_weights(where / "model.safetensors", model.state_dict(), {"recipe": repr(config)})
+    # Every logged epoch of the first thousand or so, where the phase change is; then every fifth.
+    wide = 5 * config.log_every
+    kept = [
+        i for i, epoch in enumerate(history["epoch"]) if epoch <= wide or epoch % wide == 0 or epoch == config.epochs
+    ]
     card = {
         "model": f"GroupMLP on {group}: W_E_a, W_E_b, W, W_U",
         "recipe": {"optimizer": "AdamW, full batch"}
         | dict(zip(("d_embed", "d_hidden"), (model.W_E_a.shape[1], len(model.W_U)), strict=True))
         | dataclasses.asdict(config),
-        "minutes": round(minutes, 1),
+        **about,
         "machine": f"{os.cpu_count()} {platform.machine()} cores, {torch.get_num_threads()} threads, "
-        f"{options.device}, torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}",
+        f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}",
         "final": groups.measure(model.double(), group, groups.train_pairs(group.order, config.fraction, config.seed)),
+        "irreps": list(group.irreps())[1:],
         # Six digits: the curves are for drawing, and float32's own noise is larger.
-        "curves": json.loads(json.dumps(history), parse_float=lambda digits: float(f"{float(digits):.6g}")),
+        "curves": json.loads(
+            json.dumps({name: [values[i] for i in kept] for name, values in history.items()}),
+            parse_float=lambda digits: float(f"{float(digits):.6g}"),
+        ),
     }
     # One line per entry, so that the card of another training shows as a readable diff.
     lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in card.items()]
-    with replacing(options.output / "card.json") as beside:
+    with replacing(where / "card.json") as beside:
         beside.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
