@@ -411,6 +411,22 @@ def test_a_point_of_the_frontiers_is_decided_by_its_seed(monkeypatch, noise_imag
     assert everything["loss_added"] == pytest.approx(0, abs=1e-5)
 
 
+def test_longer_trainings_are_those_of_the_frontiers_stretched(monkeypatch, noise_images):
+    frontiers, longer = (importlib.import_module(f"sweeps.03_mnist_sae{end}") for end in ("", "_longer"))
+    assert longer.PARTS["four times as long"][1:] == (4 * frontiers.EPOCHS, 4, 0.5)
+    # At the frontiers' own length both give the same.
+    monkeypatch.setattr(longer, "PARTS", {"short": ((("topk", 3),), frontiers.EPOCHS, 1, 0.5)})
+    monkeypatch.setattr(longer, "MARKS", (1, 4))
+    monkeypatch.setattr(frontiers, "STRENGTHS", {"topk": (3,), "principal components": (3,)})
+    first, last = longer.run(noise_images, 0, "short")
+    assert (first["epoch"], last["epoch"]) == (1, 4) and round(last["final_l0"]) == 3
+    ((ours,), (components,)) = (frontiers.run(noise_images, 0, kind) for kind in frontiers.STRENGTHS)
+    assert last["live"] == ours["live"] and last["final_best_bits"] == pytest.approx(ours["best_bits"])
+    for name, found in (("", ours), ("components_", components)):
+        assert last[f"final_{name}unexplained"] == pytest.approx(1 - found["variance_explained"], rel=1e-4)
+        assert last[f"final_{name}loss_added"] == pytest.approx(found["loss_added"], abs=1e-5)
+
+
 def test_subspaces_are_orthonormal_and_components_explain_most():
     sweep = importlib.import_module("sweeps.03_mnist_sae")
     x = points(300, 4) * torch.tensor([1.0, 5.0, 2.0, 3.0])
