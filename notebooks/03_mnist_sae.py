@@ -283,14 +283,10 @@ results.save_figure(fig, "density_over_epochs", alt=alt)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 at_6 = torch.tensor(history["counts"][MARKS.index(6)]) / n
-rare = {}
 for name, group in (("die later", ~survives), ("live on", survives)):
     group = group & (at_6 > 0)
-    rare[name] = ((at_6 < 0.001) & group).sum().item() / max(1, group.sum().item())
-    print(
-        f"of {group.sum()} that are live after epoch 6 and {name}, {rare[name]:.0%} fire on fewer than one image in 1,000"
-    )
-results.record(rare_share_of_doomed=rare["die later"], rare_share_of_survivors=rare["live on"])
+    rare = ((at_6 < 0.001) & group).sum() / group.sum().clamp(min=1)
+    print(f"{group.sum()} are live after epoch 6 and {name}: {rare:.0%} fire on fewer than one image in 1,000")
 
 # %% [markdown]
 # **Figure `density_over_epochs`.** Log-density histograms of the live features at six times of the full run; blue: those that are still live at the end. After a single epoch most live features fire on fewer than one image in a hundred:
@@ -327,18 +323,14 @@ last = deaths[deaths.epoch == deaths.epoch.max()]
 measures = ["live", "above_1_percent", "l0", "reconstruction", "final_norm"]
 table = last.groupby("arm", sort=False)[measures].agg(["mean", "std"])
 used = last.pivot(index="seed", columns="arm", values="above_1_percent")
+used = used.div(used["original recipe"], axis=0).min()
 l0 = deaths.pivot(index=["arm", "seed"], columns="epoch", values="l0")
-rise = l0[deaths.epoch.max()] - l0[3]
-results.record(
-    in_use_epoch_1_max=repeats[repeats.epoch == 1].above_1_percent.max(),
-    live_epoch_6_min=repeats[repeats.epoch == 6].live.min(),
-    in_use_epoch_6_max=repeats[repeats.epoch == 6].above_1_percent.max(),
-    no_l1_use_ratio_min=(used["no L1"] / used["original recipe"]).min(),
-    whitened_use_ratio_min=(used["whitened"] / used["original recipe"]).min(),
-    l0_rise_min=min(rise["original recipe"].min(), rise["no projection"].min()),
-    unit_norm_l0_rise_max=max(rise["unit norm"].max(), rise["unit norm, no projection"].max()),
-    unit_norm_use_ratio_min=(used["unit norm"] / used["original recipe"]).min(),
-)
+rise = (l0[deaths.epoch.max()] - l0[3]).groupby("arm").agg(["min", "max"])
+first, sixth = (repeats[repeats.epoch == epoch] for epoch in (1, 6))
+results.record(in_use_epoch_1_max=first.above_1_percent.max(), live_epoch_6_min=sixth.live.min())
+results.record(no_l1_use_ratio_min=used["no L1"], whitened_use_ratio_min=used["whitened"])
+results.record(l0_rise_min=rise["min"][["original recipe", "no projection"]].min())
+results.record(unit_norm_l0_rise_max=rise["max"][["unit norm", "unit norm, no projection"]].max())
 table.map("{:.4g}".format)
 
 # %% [markdown]
@@ -356,12 +348,9 @@ fig, ax = plt.subplots(figsize=(4.8, 2.7))
 weaker = longer[longer.part == "weaker L1"].groupby(["strength", "epoch"])[["live", "above_1_percent"]].mean()
 now = torch.tensor(history["counts"])
 own = pd.DataFrame({"live": (now > 0).sum(1), "above_1_percent": (now > n // 100).sum(1)}, MARKS[: len(now)])
-for name, strength, by_epoch in (
-    ("", 3e-3, own),
-    (" x 1/3", 1e-3, weaker.loc[1e-3]),
-    (" x 1/10", 3e-4, weaker.loc[3e-4]),
-):
-    colour = colours[f"L1{name}" if name else "original recipe"]
+counted = {3e-3: own, 1e-3: weaker.loc[1e-3], 3e-4: weaker.loc[3e-4]}
+for divisor, (strength, by_epoch) in zip((1, 3, 10), counted.items(), strict=True):
+    colour = colours["original recipe" if divisor == 1 else f"L1 x 1/{divisor}"]
     ax.plot(by_epoch.live, ".-", color=colour, label=f"live, λ = {strength:g}")
     ax.plot(by_epoch.above_1_percent, "--", color=colour, label="on more than 1 % of images")
 third, tenth = (weaker.loc[strength].iloc[-1] for strength in (1e-3, 3e-4))
@@ -374,7 +363,7 @@ plain_log(ax.xaxis, ax.yaxis)
 fig.legend(loc="outside right center")
 alt = "Live features and features in use over the epochs at three strengths of L1; a dotted line at the original's 147."
 results.save_figure(fig, "live_147", alt=alt)
-weaker.join(own, on="epoch", rsuffix=" at 0.003").convert_dtypes()
+pd.concat(counted, axis=1).dropna(how="all").convert_dtypes()
 
 # %% [markdown]
 # **Figure `live_147`.** LIVE147
@@ -428,21 +417,13 @@ alt = "Live features by density: how linear they are, how opposite their closest
 results.save_figure(fig, "dense_group", alt=alt)
 
 # %%
-pairs = closest(directions)
-beyond = (torch.stack([(null < -0.9).float().mean() for null in nulls])).mean()
-results.record(
-    dense_features=int(dense.sum()),
-    dense_linear_share=linear_share[dense].mean() if dense.any() else 0.0,
-    antipodal_share=(pairs < -0.9).float().mean(),
-    antipodal_share_random=beyond,
-    live_effective_rank=effective_rank(directions),
-    random_effective_rank=np.mean([effective_rank(d) for d in F.normalize(drawn[:20], dim=2)]),
-    top_nine_share=top_nine.mean(),
-)
-print(f"{dense.sum()} features fire on more than 80 % of the images; linear share {linear_share[dense].mean():.2f}")
-print(
-    f"cosine below -0.9 with another: {(pairs < -0.9).float().mean():.0%} of the features, {beyond:.0%} of random ones"
-)
+antipodal = (closest(directions) < -0.9).float().mean()
+beyond = (torch.cat(nulls) < -0.9).float().mean()
+linear = linear_share[dense].mean() if dense.any() else 0.0
+results.record(dense_features=dense.sum(), dense_linear_share=linear, live_effective_rank=effective_rank(directions))
+results.record(antipodal_share=antipodal, antipodal_share_random=beyond)
+print(f"{dense.sum()} features fire on more than 80 % of the images; linear share of their variance {linear:.2f}")
+print(f"cosine below -0.9 with another: {antipodal:.0%} of the features, {beyond:.0%} of random directions")
 print(f"effective rank of the {len(alive)} live directions {effective_rank(directions):.1f}")
 
 # %% [markdown]
@@ -503,12 +484,18 @@ def rest(kind: str) -> float:
 
 
 ratios = {kind: at(kind, 30) / at("principal components", 30) for kind in KINDS}
-results.record(**{f"{kind}_over_components_max": ratio.max() for kind, ratio in ratios.items()})
-results.record(**{f"{kind}_over_components_min": ratio.min() for kind, ratio in ratios.items()})
+results.record(published_over_components_min=ratios["published"].min())
 results.record(topk_over_components_4_max=(at("topk", 4) / at("principal components", 4)).max())
 results.record(published_long_over_components=rest("published"), topk_long_over_components=rest("topk"))
 print(f"long trainings against as many components: published {rest('published'):.2f}, top-k {rest('topk'):.2f}")
-pd.DataFrame(ratios, pd.Index(sorted(sweep.seed.unique()), name="run")).T.rename_axis("at L0 = 30").round(2)
+for kind, ratio in ratios.items():
+    print(f"{kind}, four epochs, at L0 = 30: {', '.join(f'{each:.2f}' for each in ratio)} (each run)")
+stretched["components"] = [at("principal components", l0).mean() for l0 in stretched.l0]
+over = {4: stretched.unexplained / stretched.components}
+over[16] = stretched.final_unexplained / stretched.final_components_unexplained
+results.record(stretched_over_components_min=over[16].min(), stretched_gain_least=(over[4] / over[16]).min())
+columns = ["kind", "strength", "l0", "unexplained", "final_l0", "final_unexplained"]
+stretched[columns].assign(**{f"over components, {epochs}": ratio for epochs, ratio in over.items()}).round(4)
 
 # %% [markdown]
 # **Figure `frontiers`.** Left: variance of the activations that is lost; right: cross entropy that the classifier loses when the reconstruction takes the place of its activations (through the hook). Lines: mean of three runs, each with its own classifier; bands: one standard deviation.
@@ -561,11 +548,8 @@ results.save_figure(fig, "feature_labels", alt=alt)
 # %%
 one_hot = F.one_hot(labels, 10).float()
 centred, some = activations - mean, torch.randn(128, 1000, generator=generator)
-fires = {
-    "neurons": activations > 0,
-    "principal components": centred @ axes_of_h > 0,
-    "random directions": centred @ some > 0,
-}
+fires = {"neurons": activations > 0, "principal components": centred @ axes_of_h > 0}
+fires["random directions"] = centred @ some > 0
 tables = {name: (on.float().T @ one_hot).long() for name, on in fires.items()}
 topk_labels = sae.label_counts(kinds["topk"][0], activations, labels)
 topk_alive = topk_labels.sum(1).nonzero()[:, 0]
@@ -616,27 +600,14 @@ alt = "Mutual information with the digit of features, neurons, principal compone
 results.save_figure(fig, "mutual_information", alt=alt)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-groups = told["random directions"][: 1000 // len(alive) * len(alive)]
-at_random = groups.reshape(-1, len(alive)).amax(1)  # the best of as many random directions as there are live features
-results.record(best_bits=bits.max(), topk_best_bits=told["topk"].max(), neuron_best_bits=told["neurons"].max())
-results.record(
-    component_best_bits=told["principal components"].max(), random_median_bits=told["random directions"].median()
-)
-results.record(
-    random_best_bits=at_random.mean(),
-    one_digit_bits=one_digit.min(),
-    one_digit_high_bits=one_digit.max(),
-    chance_bits=chance_bits,
-)
-results.record(misaligned_bits=misaligned_bits.max(), features_above_tenth_bit=(bits > 0.1).sum())
+results.record(best_bits=bits.max(), random_median_bits=told["random directions"].median())
+results.record(one_digit_bits=one_digit.min(), one_digit_high_bits=one_digit.max())
+results.record(misaligned_bits=misaligned_bits.max(), chance_bits=chance_bits)
+for name, short in {"topk": "topk", "neurons": "neuron", "principal components": "component"}.items():
+    results.record(**{f"{short}_best_bits": told[name].max()})
 results.record(**{f"{name.replace(' ', '_')}_cut_bits": values.max() for name, values in cut.items()})
-best = sweep[sweep.strength.isin([0.003, 16, 64])].pivot_table(
-    index="seed", columns="kind", values="best_bits", aggfunc="max"
-)
-results.record(
-    neurons_above_published_min=(best["neurons"] - best["published"]).min(),
-    random_above_published_min=(best["random directions"] - best["published"]).min(),
-)
+best = sweep[sweep.strength.isin([0.003, 64])].pivot(index="seed", columns=["kind", "strength"], values="best_bits")
+results.record(neurons_above_published_min=(best["neurons"][64] - best["published"][0.003]).min())
 told["a perfect detector of one digit"] = one_digit
 summary = {name: [len(t), t.max().item(), t.median().item()] for name, t in told.items()}
 summary = pd.DataFrame(summary, ["number", "best (bits)", "median (bits)"]).T
@@ -683,14 +654,8 @@ for name, values in accuracy.items():
     ax.plot(SIZES[: len(values)], values, ".-", color=COLOURS[name], label=name)
 ax.axhline(test_accuracy, color="0.3", linewidth=0.8, linestyle=":")
 ax.annotate("the classifier", (1, test_accuracy + 0.01), fontsize=7, color="0.3")
-ax.set(
-    xlabel="coordinates in the probe (k)",
-    ylabel="test accuracy",
-    xscale="log",
-    xticks=SIZES,
-    xticklabels=SIZES,
-    ylim=(0.1, 1),
-)
+ax.set(xlabel="coordinates in the probe (k)", ylabel="test accuracy", ylim=(0.1, 1))
+ax.set(xscale="log", xticks=SIZES, xticklabels=SIZES)
 ax.minorticks_off()
 ax.legend(loc="lower right")
 results.record(**{f"probe_8_{name.replace(' ', '_')}": values[3] for name, values in accuracy.items()})
@@ -751,25 +716,19 @@ results.record(ablation_matches_over_random=hits["features"] / max(hits["random 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 3), width_ratios=[1, 1, 1.15])
-for ax, values, title in (
-    (axes[0], lift, "share of each digit that fires it"),
-    (axes[1], average, "mean change of logit without it"),
+pictures = axes[0].imshow(lift, cmap="Blues", vmin=0, vmax=1), plotting.signed_map(axes[1], average)
+for ax, picture, title in zip(
+    axes, pictures, ("share of each digit that fires it", "mean change of logit without it"), strict=False
 ):
-    if ax is axes[0]:
-        picture = ax.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    else:
-        picture = plotting.signed_map(ax, values)
-        ax.set_aspect("auto")
-    ax.set(xticks=range(10), xlabel="digit", title=title)
+    ax.set(xticks=range(10), xlabel="digit", title=title, aspect="auto")
     ax.set_yticks(range(len(best)), best.tolist(), fontsize=7)
     fig.colorbar(picture, ax=ax, location="bottom", shrink=0.9)
 axes[0].set_ylabel("feature, most informative first")
 error = 1.96 * change.std(0) / len(change) ** 0.5
 axes[2].bar(range(10), change.mean(0), yerr=error, color=plotting.BLUE, capsize=2, error_kw={"linewidth": 0.8})
 low, high = against.quantile(torch.tensor([0.025, 0.975])).tolist()
-axes[2].fill_between(
-    [digit[0] - 0.45, digit[0] + 0.45], low, high, color="0.5", alpha=0.5, label="random directions,\n95 % of 1,000"
-)
+label, around = "random directions,\n95 % of 1,000", int(digit[0]) + np.array([-0.45, 0.45])
+axes[2].fill_between(around, low, high, color="0.5", alpha=0.5, label=label)
 axes[2].axhline(0, color="0.3", linewidth=0.8)
 axes[2].legend(loc="lower left", handlelength=1)
 axes[2].set(xticks=range(10), xlabel="digit", title=f"feature {best_j}: change of logit")
@@ -778,17 +737,11 @@ results.save_figure(fig, "ablation", alt=alt)
 
 # %%
 interval = 1.96 * own.std() / len(own) ** 0.5
-results.record(
-    ablated_feature=best_j,
-    ablated_digit=int(digit[0]),
-    ablation_change=own.mean(),
-    ablation_change_high=own.mean() + interval,
-    ablation_random_low=low,
-    **{f"ablation_matches_{name.replace(' ', '_')}": share for name, share in hits.items()},
-)
-print(
-    f"without feature {best_j} the logit of {digit[0]} changes by {own.mean():.2f}, 95 % interval over {len(own)} images ± {interval:.2f}"
-)
+results.record(ablated_feature=best_j, ablated_digit=digit[0], ablation_change=own.mean())
+results.record(ablation_change_high=own.mean() + interval, ablation_random_low=low)
+results.record(**{f"ablation_matches_{name.replace(' ', '_')}": share for name, share in hits.items()})
+changes = f"changes by {own.mean():.2f}, 95 % interval over {len(own)} images ± {interval:.2f}"
+print(f"without feature {best_j} the logit of {digit[0]} {changes}")
 for name, share in hits.items():
     print(f"of the sixteen most informative {name}, {share:.0%} lower most the logit of the digit that fires them most")
 
@@ -848,15 +801,8 @@ grey, signed = {"colorscale": "gray_r", "zmin": 0, "zmax": 255}, {"colorscale": 
 steps = []
 for i, j in enumerate(shown.tolist()):
     first, bare = {"visible": i == 0, "row": 1}, {"showscale": False, "hoverinfo": "skip"}
-    told = "label %{x}: %{y:.1%}<extra></extra>"
-    page.add_bar(
-        x=list(range(10)),
-        y=(by_label[j] / counts[j]).numpy(),
-        marker_color=plotting.BLUE,
-        hovertemplate=told,
-        **first,
-        col=1,
-    )
+    share, told = (by_label[j] / counts[j]).numpy(), "label %{x}: %{y:.1%}<extra></extra>"
+    page.add_bar(x=list(range(10)), y=share, marker_color=plotting.BLUE, hovertemplate=told, **first, col=1)
     page.add_heatmap(z=digits[i], **grey, **bare, **first, col=2)
     page.add_heatmap(z=signed_maps[i], **signed, **bare, **first, col=3)
     name = f"feature {j}: {bits[j]:.3f} bits, fires on {counts[j] / n:.1%} of the images"
@@ -905,12 +851,7 @@ results.save_figure(fig, "bridge", alt=alt)
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 mean_of = toys.groupby(["kind", "strength", "sparsity"]).recovery.mean().unstack()
 worst = toys[(toys.kind == "topk") & (toys.strength == 2)].groupby("sparsity").recovery.min()
-results.record(
-    recovery_topk_sparse=worst[0.97], recovery_codes_sparse=codes[0.97], recovery_random_high=at_random.loc[0.97, 0.975]
-)
-results.record(
-    recovery_topk_dense=mean_of.loc["topk"][0.7].max(), recovery_l1_sparse=mean_of.loc["corrected"][0.97].max()
-)
+results.record(recovery_topk_sparse=worst[0.97], recovery_codes_sparse=codes[0.97])
 mean_of.loc[["corrected", "topk"]].round(3)
 
 # %% [markdown]
