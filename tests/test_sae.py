@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
 from paper_utils import data, sae
+from paper_utils.files import ROOT
+from reproduce import notebook as nb
 
 KINDS = pytest.mark.parametrize("kind", sae.KINDS)
 SMALL = sae.SAEConfig(epochs=3, batch_size=16, l1=0.02, lr_step=2)
@@ -385,6 +387,15 @@ def test_evaluate_of_a_perfect_and_of_an_empty_autoencoder():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("feature", [2, 3])
+def test_a_dead_feature_that_the_notebook_is_given_is_named(feature):
+    text = "\n\n".join(cell.source for cell in nb.code_cells(nb.read(ROOT / "notebooks" / "03_mnist_sae.py")))
+    start = text.index("feature = FEATURE if")
+    lines = text[start : text.index("\n\n", text.index("raise ValueError", start))]
+    with pytest.raises(ValueError, match=rf"FEATURE = {feature} fires on no image; those that do: \[1\]"):
+        exec(lines, {"FEATURE": feature, "counts": torch.tensor([0, 700, 0]), "n": 60_000})
 
 
 def test_divergence_is_an_error_that_names_the_epoch():
