@@ -506,7 +506,7 @@ stretched[columns].assign(**{f"over components, {epochs}": ratio for epochs, rat
 # %% [markdown]
 # **Figure `frontiers`.** Left: variance of the activations that is lost; right: cross entropy that the classifier loses when the reconstruction takes the place of its activations (through the hook). Lines: mean of three runs, each with its own classifier; bands: one standard deviation.
 # Arrows: from four epochs to sixteen, at one strength of each kind (one run). Stars: the long trainings of this notebook. Lower is better. With four or eight features per image the two top-k kinds leave less variance than as many components: choosing features anew for each image pays. From sixteen on components leave
-# less than every kind after four epochs; but four epochs are too few. After sixteen the original recipe is at the line of the components, and the two top-k kinds are below it with sixteen features, in cross entropy, too; unit-norm L1 stays far above. The long trainings, with some thirty features per image, are at the line.
+# less than every kind after four epochs; but four epochs are too few. After sixteen the original recipe is at the line of the components, and the two top-k kinds are below it with sixteen features, in cross entropy, too; unit-norm L1 stays far above. The long trainings, with some thirty features per image, are at the line: the original recipe after 200 epochs, top-k after twelve, which need not be its end.
 # The original recipe costs the classifier more than components do. Random directions and single neurons are far behind.
 #
 # ## What one feature fires on
@@ -890,7 +890,7 @@ rows += [
 results.findings(rows)
 
 # %% [markdown]
-# - The losses and L0 follow the original notebook's log closely, in this run at every epoch it prints, in three further ones up to epoch 11. The number of live features does not: ours ends below 147, which it passes on the way. At the default strength of the original's class, a tenth, it stays near 147 for long.
+# - The losses and L0 follow the original notebook's log closely, in this run at every epoch it prints, in three further ones up to epoch 11. The number of live features does not: ours ends below 147, which it passes on the way. At the default strength of the original's class, a tenth, it comes much closer.
 # - Live features are a count of leftovers. After one epoch fewer than a hundred features fire on more than 1 % of the images; those hardly change, while the others lose their last images. The L1 term and the low dimension of the data matter most for how many stay in use.
 # - What remains is close to a linear code: antipodal pairs for the axes that vary most, always-on coordinates for the rest. It rebuilds the activations about as well as the same number of principal components. Top-k rebuilds them better than components with four and eight features per image, and with sixteen after longer training (one run).
 # - With information? In firing, less than before: whether the best feature of the original recipe fires tells less about the digit than the best neuron, the best component, or a detector of one digit, and no more than the median random direction. With the best threshold for each, it is level with the best neuron and the best random direction.
