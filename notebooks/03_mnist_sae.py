@@ -358,7 +358,7 @@ for (strength, by_epoch), arm in zip(counted.items(), ("original recipe", "L1 x 
     ax.plot(by_epoch.above_1_percent, "--", color=colours[arm], label="on more than 1 % of images")
 results.record(live_at_tenth=tenth.live.iloc[-1], in_use_at_tenth=tenth.above_1_percent.iloc[-1])
 ax.axhline(147, color="0.5", linewidth=0.8, linestyle=":")
-ax.annotate("147", (1, 152), color="0.4", fontsize=7)
+ax.annotate("147", (200, 153), color="0.4", fontsize=7, ha="right")
 ax.set(xlabel="epoch", ylabel="features of 1,024", ylim=(30, 1060))
 plain_log(ax.xaxis, ax.yaxis)
 fig.legend(loc="outside right center")
