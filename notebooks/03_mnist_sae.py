@@ -902,7 +902,6 @@ results.findings(rows)
 # - **Labels.** Its picture of a feature's labels pairs shuffled activations with labels in stored order (`feature_labels`, right). Ours shuffles both alike.
 # - **The recipe's four oddities** are kept for the published kind and taken out in the others. The projection has one more effect: a feature that never fires has no gradient of its own, but the projection
 #   gives its direction one, so that dead directions go on moving.
-# - **Counting.** One matrix product in place of a loop over 60,000 images and all live features.
 # - **Sub-dictionary.** Each step computes loss and gradient only over the features that some image of the batch fires. The others' gradients are exactly 0, so this is the same training up to rounding.
 # - Its log ends at epoch 56 of 200, and the execution numbers of its cells are those of several sessions: the 147 live features may belong to another run than the printed losses, perhaps one with the default strength of L1.
 #
