@@ -77,7 +77,7 @@ def page(path: str, notebook: str, name: str) -> str:
 
 def findings() -> str:
     """Each notebook's headlines in claims.yml with what was measured, and the picture that is its cover."""
-    covers, parts = dict(cover.split("/") for cover in report.load(ROOT / "claims.yml").covers), []
+    covers, parts = {cover.notebook: cover.figure for cover in report.load(ROOT / "claims.yml").covers}, []
     for name, title, _, record, numbers, claims in report.sections(ROOT):
         parts.append(f"### [{title}](notebooks/{name}.ipynb)")
         for claim in (claim for claim in claims if getattr(claim, "headline", False)):
