@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from reproduce import report  # noqa: E402
 
-SHOWN = ("CLAIMS.md", "LICENSE", "claims.yml", "checkpoints", "figures", "notebooks", "site/index.md")
+SHOWN = ("CLAIMS.md", "LICENSE", "claims.yml", "checkpoints", "figures", "notebooks", "site/guide.md", "site/index.md")
 PRINTED = re.compile(r"^Interactive page: (\S+/(\w+)/\w+/(\w+)\.html)\n?", re.MULTILINE)
 BADGE = re.compile(r"\[!\[([^]]+)\]\(https?:[^)]+\)\]")  # a picture from elsewhere: the link stays, as words
 ALTS: dict[str, str] = {}  # of a notebook's pictures, by the sha256 of their bytes, which MyST-NB names the files by
