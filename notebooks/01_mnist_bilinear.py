@@ -68,7 +68,7 @@ from paper_utils import bilinear, data, plotting, results, runs, training
 from paper_utils.bilinear import BilinearConfig, BilinearMLP, BilinearRecipe
 
 training.check_device(DEVICE)
-if DIGIT not in range(10):
+if type(DIGIT) is not int or DIGIT not in range(10):
     raise ValueError(f"DIGIT is {DIGIT!r}: must be a whole number in 0..9, as in DIGIT = 9")
 plt.rcParams.update(plotting.STYLE | {"savefig.dpi": 200})
 QUICK, SEEDS = MODE == "quick", [1, 2] if MODE == "quick" else [1, 2, 3]  # of the shorter trainings
@@ -97,6 +97,12 @@ pushed = test_x[(test_y == 3).nonzero()[0, 0]] + 6 * patterns
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
+def titled(p: Tensor, mu: Tensor) -> list[str]:
+    """Of pixel vectors p [pixel j]: mu_j, and the mean of mu_j (p_j . x)^2 over the training images."""
+    means = mu * (train_x @ p).square().mean(0)
+    return [f"$\\mu$ {m:+.2f}\nmean {mean:+.2f}" for m, mean in zip(mu, means, strict=True)]
+
+
 def signed(ax: plt.Axes, vector: Tensor, vmax: float = 0.2) -> plt.cm.ScalarMappable:
     """Draw a pixel vector red and blue; a dot marks each pixel that is clipped at vmax."""
     picture = vector.reshape(28, 28)
@@ -105,10 +111,12 @@ def signed(ax: plt.Axes, vector: Tensor, vmax: float = 0.2) -> plt.cm.ScalarMapp
 
 
 BAR = {"label": "weight (unit norm)", "ticks": [-0.2, 0, 0.2], "shrink": 0.8, "pad": 0.01}
-fig, axes = plt.subplots(2, 10, figsize=(plotting.TEXT_WIDTH, 2.0))
+fig, axes = plt.subplots(2, 10, figsize=(plotting.TEXT_WIDTH, 2.2))
+strongest = bilinear.eigendecompose(bilinear.interaction_tensor(model.w_u, model.w_l[1], model.w_r[1]))[1][:, :, -1]
+titles = titled(patterns.T, bilinear.pixel_features(model, strongest)[1][:, -1])
 for c, called in enumerate(model(pushed).argmax(1).tolist()):
     mapped = signed(axes[0, c], patterns[c])
-    axes[0, c].set_title(f"for {c}")
+    axes[0, c].set_title(f"for {c}\n{titles[c]}", fontsize=7, pad=2)
     plotting.grey_image(axes[1, c], (pushed[c] + 0.5) / 2)
     axes[1, c].set_title(f"called {called}", color=plotting.VERMILLION if called == c != 3 else "0.4")
 fig.colorbar(mapped, ax=axes, **BAR)
@@ -117,9 +125,9 @@ results.save_figure(fig, "opening", alt=alt)
 
 # %% [markdown]
 # **Figure `opening`.** Above: for each digit one pattern of unit norm, made from the weights alone. Below: one test image of a 3 with six times the pattern added (drawn from -0.5, white, to 1.5, black), and what the
-# network calls it, in colour where the pattern has turned the 3 into its digit. Dots mark pixels that are clipped by the colour scale, here and below; figures `noise` and `pixel_space` name eigenvalues and activations of such patterns. (Compare Figure 7 of the follow-up paper.)
+# network calls it, in colour where the pattern has turned the 3 into its digit. Dots mark pixels that are clipped by the colour scale, here and below. $\mu$ is the pattern's eigenvalue, explained below; *mean* is the mean of its contribution $\mu (p \cdot x)^2$ over the training images. (Compare Figure 7 of the follow-up paper.)
 #
-# **How to read a red-blue map.** A pattern $p$ acts on an image $x$ through the square $(p \cdot x)^2$. That is interference, not a heat map: ink on the red pixels alone activates the pattern,
+# **How to read a red-blue map.** A pattern $p$ acts on an image $x$ through $\mu$ times the square $(p \cdot x)^2$. That is interference, not a heat map: ink on the red pixels alone activates the pattern,
 # ink on the blue pixels alone activates it as well, and ink on both cancels. A pattern asks: is there ink *in the one place or the other, but not in both*? (Compare Figure 2A of the follow-up paper.)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -128,7 +136,7 @@ red, blue = (p > 0.05).float(), (p < -0.05).float()
 red *= (p @ blue).abs() / (p @ red)  # so that both weigh alike
 fig, axes = plt.subplots(1, 4, figsize=(4.6, 1.5))
 signed(axes[0], p)
-axes[0].set_title(f"pattern $p$ for {DIGIT}")
+axes[0].set_title(f"$p$ for {DIGIT}: {titles[DIGIT]}")
 for ax, (name, ink) in zip(axes[1:], {"red": red, "blue": blue, "both": red + blue}.items(), strict=True):
     plotting.grey_image(ax, ink / 1.2)
     ax.set_title(f"ink on {name}:\n$(p \\cdot x)^2$ = {(p @ ink).square():.1f}")
@@ -194,32 +202,35 @@ results.save_figure(fig, "training_curves", alt=alt)
 # ### Beside a usual network
 #
 # `sweeps/01_mnist_bilinear_models.py` trains a single bilinear layer and a usual MLP with two ReLU layers and as many weights as the two-layer model, three runs each,
-# on the schedule of 12 epochs with the same noise and decay. The four runs of the two-layer model are those of `sweeps/01_mnist_bilinear.py` at this noise and decay.
+# on the schedule of 12 epochs with the same noise and decay. The six runs of the two-layer model are those of `sweeps/01_mnist_bilinear.py` at this noise and decay.
 
 # %%
 import pandas as pd
 import seaborn as sns
+from scipy import stats
 
 grid, width = results.read_sweep("01_mnist_bilinear"), results.read_sweep("01_mnist_bilinear_width")
 others = results.read_sweep("01_mnist_bilinear_models")
-paper = grid.query("noise == 0.33 and weight_decay == 0.5")  # the paper's noise and decay, four runs
+paper = grid.query("noise == 0.33 and weight_decay == 0.5")  # the paper's noise and decay, six runs
 
 
 def interval(runs: pd.Series) -> tuple[float, float]:
-    """The 95 % t-interval of the mean of three or four runs."""
-    half = {3: 4.303, 4: 3.182}[len(runs)] * runs.std() / len(runs) ** 0.5
-    return runs.mean() - half, runs.mean() + half
+    """The 95 % t-interval of the mean of three runs or more."""
+    return stats.ttest_1samp(runs, 0).confidence_interval()
 
 
 accuracies = pd.concat([paper.assign(model="two bilinear layers"), others])[["model", "test_accuracy"]]
 by_model = accuracies.groupby("model").test_accuracy
 results.record(**{f"accuracy_{name.replace(' ', '_')}": runs.mean() for name, runs in by_model})
-results.record(relu_ahead=by_model.mean()["two ReLU layers"] - by_model.mean()["two bilinear layers"])
+relu, two = (by_model.get_group(name) for name in ("two ReLU layers", "two bilinear layers"))
+low, high = stats.ttest_ind(relu, two, equal_var=False).confidence_interval()
+results.record(relu_ahead=relu.mean() - two.mean(), relu_ahead_interval=[low, high])
+print(f"ReLU above bilinear: {relu.mean() - two.mean():+.4f} (95 % Welch interval {low:+.4f} to {high:+.4f})")
 by_model.agg(["mean", "std", "min", "max", "count"])
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-DOTS = {"size": 3, "alpha": 0.6, "jitter": False}
-MEAN = {"errorbar": interval, "linewidth": 1, "markersize": 3, "capsize": 0.2}
+DOTS = {"size": 4, "alpha": 0.6, "jitter": False, "zorder": 1}
+MEAN = {"errorbar": interval, "linewidth": 0.8, "marker": "x", "markersize": 4, "capsize": 0.15, "zorder": 5}
 fig, ax = plt.subplots(figsize=(4.6, 1.6))
 order = ["one bilinear layer", "two bilinear layers", "two ReLU layers"]
 both = {"data": accuracies, "x": "test_accuracy", "y": "model", "order": order, "ax": ax}
@@ -230,7 +241,7 @@ alt = "Test accuracy of training runs of one bilinear layer, two bilinear layers
 results.save_figure(fig, "models", alt=alt)
 
 # %% [markdown]
-# **Figure `models`.** Test accuracy of each training run (dots), the mean, and its 95 % t-interval over the runs.
+# **Figure `models`.** Test accuracy of each training run (dots), the mean (cross), and its 95 % t-interval over the runs.
 #
 # ## One layer: eigenvectors straight in pixels
 #
@@ -244,12 +255,6 @@ one_values, one_vectors = bilinear.pixel_eigendecompose(forms, one_layer.w_e)
 one_vectors = bilinear.fix_signs(one_vectors, one_vectors)
 by_parts = (einsum(test_x[:100], one_vectors, "n pixel, c pixel j -> n c j").square() * one_values).sum(2)
 assert torch.allclose(by_parts, one_layer(test_x[:100]), rtol=1e-3, atol=1e-3)
-
-
-def titled(p: Tensor, mu: Tensor) -> list[str]:
-    """Of pixel vectors p [pixel j]: mu_j, and the mean of mu_j (p_j . x)^2 over the training images."""
-    means = mu * (train_x @ p).square().mean(0)
-    return [f"$\\mu$ {m:+.2f}\nmean {mean:+.2f}" for m, mean in zip(mu, means, strict=True)]
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -518,7 +523,7 @@ results.save_figure(fig, "truncation", alt=alt)
 # ## What makes the rank low, noise or weight decay?
 #
 # The follow-up paper says two things about noise. Section 4.1: more noise "results in a lower-rank eigenvalue spectrum". Appendix E: "input noise increases the number of important eigenvectors while weight decay decreases it".
-# `sweeps/01_mnist_bilinear.py` trains four models for each of two noise levels and two weight decays, in 12 epochs. The *rank* is, as in appendix E, $(\sum_i |\lambda_i|)^2 / \sum_i \lambda_i^2$ of a digit's eigenvalues, here the mean over digits:
+# `sweeps/01_mnist_bilinear.py` trains six models for each of two noise levels and two weight decays, in 12 epochs. The *rank* is, as in appendix E, $(\sum_i |\lambda_i|)^2 / \sum_i \lambda_i^2$ of a digit's eigenvalues, here the mean over digits:
 # it is $n$ for $n$ equal ones. Equal seeds start from equal weights, so the effect of a setting is the ratio within each seed.
 
 # %%
@@ -526,7 +531,7 @@ ranks = np.log(grid.set_index(["noise", "weight_decay", "run"])["rank"]).unstack
 
 
 def ratio(setting: tuple[float, float], over: tuple[float, float]) -> tuple[float, float, float]:
-    """The rank under one (noise, decay) over that under another: mean ratio of the four seeds, with its interval."""
+    """The rank under one (noise, decay) over that under another: mean ratio of the six seeds, with its interval."""
     change = ranks.loc[setting] - ranks.loc[over]
     return tuple(np.exp([change.mean(), *interval(change)]))
 
@@ -566,14 +571,14 @@ alt = "Five panels over weight decay, with and without noise: the rank falls ste
 results.save_figure(fig, "grid", alt=alt)
 
 # %% [markdown]
-# **Figure `grid`.** Four training runs (dots) for each noise and weight decay, their mean and its 95 % t-interval. Last panel: by how much a setting multiplies the rank (decay of 0.5 over none, noise of 0.33 over none), with the 95 % t-interval over four pairs of runs of equal seed; left of the dashed line it lowers the rank.
+# **Figure `grid`.** Six training runs (dots) for each noise and weight decay, their mean (cross) and its 95 % t-interval. Last panel: by how much a setting multiplies the rank (decay of 0.5 over none, noise of 0.33 over none), with the 95 % t-interval over six pairs of runs of equal seed; left of the dashed line it lowers the rank.
 # (Compare Figure 19 of the follow-up paper.)
 #
 # Weight decay makes the rank low: it divides it by about four, with narrow intervals (printed above). Noise (here on input and layers together) does not lower the rank, it raises it by about a tenth or less. On this model appendix E is right about both; section 4.1 is not right about noise.
 # A reproduction by others found the same of decay ("the primary driver of low-rank structure", abstract of [openreview 6k7qRdz7rD](https://openreview.net/forum?id=6k7qRdz7rD)). What noise does: it makes the network more accurate,
 # its first eigenvector nearly sufficient, and moves the patterns' power out of pixels that rarely carry ink. Decay costs accuracy where there is noise; without noise the runs overlap.
 #
-# Twelve epochs are enough to see what decay does: the model of 64 epochs has a lower rank than the four runs of the same noise and decay, by far less than decay changes it. The difference is about as large as the effect of noise, for which 64 epochs were not tried.
+# Twelve epochs are enough to see what decay does: the model of 64 epochs has a lower rank than the six runs of the same noise and decay, by far less than decay changes it. The difference is about as large as the effect of noise, for which 64 epochs were not tried.
 
 # %%
 answers = bilinear.truncated_logits(h1, values2, vectors2, 10).argmax(1)
@@ -610,7 +615,7 @@ alt = "Four panels over hidden widths 30, 100 and 300: rank, test accuracy and a
 results.save_figure(fig, "width", alt=alt)
 
 # %% [markdown]
-# **Figure `width`.** Four training runs for each hidden width at the paper's noise and decay (dots), their mean and its 95 % t-interval. Right: similarity of two runs, a dot per pair, two pairs for each width. (Compare Figure 5 of the follow-up paper.)
+# **Figure `width`.** Six training runs for each hidden width at the paper's noise and decay (dots), their mean (cross) and its 95 % t-interval. Right: similarity of two runs, a dot per pair, three pairs for each width. (Compare Figure 5 of the follow-up paper.)
 # Narrow models have a lower rank, as appendix F of the follow-up paper says, and read fewer digits.
 #
 # ## With and without noise
@@ -624,7 +629,7 @@ runs_by_noise = grid.query("weight_decay == 0.5").groupby("noise").inkless
 chance, (least, _), (without, with_noise) = inkless.double().mean().item(), runs_by_noise.min(), runs_by_noise.mean()
 results.record(inkless_with_noise=with_noise, inkless_without=without, inkless_chance=chance)
 results.record(inkless_beyond_chance=least / chance, inkless_ratio=least / runs_by_noise.max()[0.33])
-print(f"chance: {chance:.1%} of the pixels are inkless; share of the patterns' power there, four runs each:")
+print(f"chance: {chance:.1%} of the pixels are inkless; share of the patterns' power there, six runs each:")
 runs_by_noise.agg(["mean", "min", "max"]).round(3)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -673,7 +678,7 @@ results.save_figure(fig, "pixel_space", alt=alt)
 # ## The same features from another seed?
 #
 # Hidden spaces of different models cannot be compared, pixels can. Eigenvectors may change places between runs, so besides the strongest pattern of equal digits we take its best partner among the four strongest of the other run,
-# and the share that the spans of both four have in common. Each has its own baseline, the same between *different* digits, because a best partner of four is more alike by chance. The pairs are those of the sweep, of two pairs of seeds that share none;
+# and the share that the spans of both four have in common. Each has its own baseline, the same between *different* digits, because a best partner of four is more alike by chance. The pairs are those of the sweep: three, of six runs that share no seed;
 # no run is compared with itself. (The script that the follow-up paper's authors published for their similarity of 0.8 to 0.9 averages over pairs that include each run with itself.)
 
 # %%
@@ -770,11 +775,11 @@ named = run_means[columns].set_axis([*masks][:5], axis=1).melt(var_name="mask", 
 sns.stripplot(named, x="share", y="mask", color=plotting.BLUE, ax=right, **DOTS)
 sns.pointplot(named, x="share", y="mask", color=plotting.VERMILLION, linestyle="none", ax=right, **MEAN)
 right.set(xlabel="share, mean over ten targets", ylabel="", xlim=(-0.03, 1))
-alt = "Left: for each target digit the share of other digits' images called the target under five kinds of masks. Right: the mean over targets for four training runs of 12 epochs."
+alt = "Left: for each target digit the share of other digits' images called the target under five kinds of masks. Right: the mean over targets for six training runs of 12 epochs."
 results.save_figure(fig, "mask", alt=alt)
 
 # %% [markdown]
-# **Figure `mask`.** Left: the model of the paper's recipe, masks of norm 6: share of other digits' images that are called the target (dashed: 15 %). Right: the mean over the ten targets in four other training runs of 12 epochs (dots), their mean and its 95 % t-interval.
+# **Figure `mask`.** Left: the model of the paper's recipe, masks of norm 6: share of other digits' images that are called the target (dashed: 15 %). Right: the mean over the ten targets in six other training runs of 12 epochs (dots), their mean (cross) and its 95 % t-interval.
 # The first table above has all baselines, with the accuracy that is left. Its last row is what the data can do: the mean image of a digit less the mean of the others pushes more images than the mask from the weights does, which never saw one; the second shows that not every digit reaches 15 % in every run. (Compare Figure 7 of the follow-up paper, whose masks are rows of a pseudo-inverse.)
 #
 # **Which sign matters.** The sign of $v$ decides: with the other one (a row of the first table) the mask pushes next to no image to the digit. The sign of $p$ decides less: $p$ enters as $(p \cdot x)^2$, and both $(p \cdot x + 6)^2$ and $(p \cdot x - 6)^2$ are large.
@@ -809,7 +814,7 @@ rows = [
 results.findings(rows)
 
 # %% [markdown]
-# The original notebook states no numbers: it is a notebook of pictures. The pictures are those above. The last column holds what the follow-up paper states of its one-layer models. Each row is a mean over four training runs (the ReLU MLP: three; similarities: two pairs of runs).
+# The original notebook states no numbers: it is a notebook of pictures. The pictures are those above. The last column holds what the follow-up paper states of its one-layer models. Each row is a mean over six training runs (the ReLU MLP: three; similarities: three pairs of runs).
 #
 # - Weight decay makes the rank low; noise does not. Noise makes one eigenvector per digit nearly sufficient, and empties the inkless pixels.
 # - The accuracies of two bilinear layers and of a usual network of equal size, trained by the same recipe, cannot be told apart: figure `models`.

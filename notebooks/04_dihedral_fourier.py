@@ -61,6 +61,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import seaborn as sns
 import torch
@@ -652,24 +653,19 @@ print(f"forbidden share of the waves of an untrained network: {untrained:.3f}")
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 # The same of the published networks a, b and e, which are not in this repository: tests/test_groups.py measures them.
+MEASURES = ("inner_share", "two_of_four", "forbidden_share", "allowed_explained", "forbidden_explained")
 PUBLISHED = {
-    "a": {"inner_share": 0.9975, "forbidden_share": 0.4992, "allowed_explained": 0.9800, "forbidden_explained": 0.9796},
-    "b": {"inner_share": 0.9999, "forbidden_share": 0.4880, "allowed_explained": 0.9832, "forbidden_explained": 0.9825},
-    "e": {"inner_share": 0.9991, "forbidden_share": 0.4876, "allowed_explained": 0.9774, "forbidden_explained": 0.9764},
+    "a": dict(zip(MEASURES, (0.9975, 0.9540, 0.4992, 0.9800, 0.9796), strict=True)),
+    "b": dict(zip(MEASURES, (0.9999, 0.9994, 0.4880, 0.9832, 0.9825), strict=True)),
+    "e": dict(zip(MEASURES, (0.9991, 0.9975, 0.4876, 0.9774, 0.9764), strict=True)),
 }
-panels = {
-    "inner_share": "weights along\none inner\nvector",
-    "two_of_four": "embedding in\n2 of its 4\ndimensions",
-    "forbidden_share": "waves on\nforbidden\nanswers",
-    "allowed_explained": "allowed\nwaves\nexplained",
-    "forbidden_explained": "forbidden\nwaves\nexplained",
-}
+titles = ["weights along\none inner\nvector", "embedding in\n2 of its 4\ndimensions", "waves on\nforbidden\nanswers"]
+titles += ["allowed\nwaves\nexplained", "forbidden\nwaves\nexplained"]
 fig, axes = plt.subplots(1, 5, figsize=(plotting.TEXT_WIDTH, 2.3))
-for ax, (name, title) in zip(axes, panels.items(), strict=True):
+for ax, name, title in zip(axes, MEASURES, titles, strict=True):
     for place, (network, shares) in enumerate((PUBLISHED | measured).items()):
-        if name in shares:
-            look = {"color": colours[network]} if network in colours else {"color": "0.5", "fillstyle": "none"}
-            ax.plot(place, shares[name], "o", markersize=5, **look)
+        look = {"color": colours[network]} if network in colours else {"color": "0.5", "fillstyle": "none"}
+        ax.plot(place, shares[name], "o", markersize=5, **look)
     ax.set_xticks(range(3 + len(networks)), [*PUBLISHED, *networks])
     ax.set_title(title, fontsize=7.5)
     ax.set(ylim=(0.4, 0.6) if name == "forbidden_share" else (0.9, 1.005), xlim=(-0.6, 2.6 + len(networks)))
@@ -680,9 +676,68 @@ alt = "Five panels with a dot per network: shared inner vector near 1, half of t
 results.save_figure(fig, "theory", alt=alt)
 
 # %% [markdown]
-# **Figure `theory`.** A dot per network (open: published ones, without the second measure). From left: the share of a key representation's weights along one inner vector, for the representation where it is
+# **Figure `theory`.** A dot per network (open: published ones; c is an earlier snapshot of b's run and agrees with it, d was stopped early and lies below most panels: see Limits). From left: the share of a key representation's weights along one inner vector, for the representation where it is
 # least (0.5 without any order); the share of its embedding in two of its four dimensions; the share of the logits' waves on forbidden answers (dashed: an untrained network, which has one half, too);
 # the share of the allowed and of the forbidden waves that the theory explains with one amplitude for each key representation, its angle read from the embeddings. The few percent that the theory leaves are overtones.
+
+# %% [markdown]
+# The derivation assumes more: that each neuron reads both sides equally strongly ($|u| = |v|$), that it writes the wave $\langle u, \rho(z)v\rangle$ of its own $u$ and $v$, and that a circuit's
+# $u$ and $v$ are spread evenly and independently. With $a$ known, $u$ and $v$ of each neuron follow from what it reads, by least squares; what it writes is then a prediction.
+
+
+# %%
+def outer_vectors(model: GroupMLP, name: str, a: Tensor, own: Tensor) -> dict[str, float]:
+    """Of the neurons `own` of one frequency: how they write, how they weigh both sides, how evenly they are spread."""
+    rho, (on_x, on_y) = group.irreps()[name], model.W[:, own].chunk(2)
+    u = torch.linalg.lstsq(rho @ a, model.W_E_a @ on_x).solution  # [2, neuron]
+    v = torch.linalg.lstsq(rho.mT @ a, model.W_E_b @ on_y).solution
+    wave = torch.einsum("ik,zij,jk->kz", u, rho, v)
+    row = model.W_U[own] - model.W_U[own].mean(1, keepdim=True)
+    weight = u.norm(dim=0) * v.norm(dim=0) * row.norm(dim=1)
+    weight = weight / weight.sum()
+    written = torch.nn.functional.cosine_similarity(wave, row) @ weight
+    another = torch.nn.functional.cosine_similarity(wave.roll(1, 0), row).abs() @ weight
+    turns, balance = [torch.atan2(w[1], w[0]) for w in (u, v)], u.norm(dim=0) / v.norm(dim=0)
+    uneven = [(torch.exp(i * 1j * t) @ weight.to(torch.complex128)).abs() for t in turns for i in (1, 2)]
+    tied = [(torch.exp(1j * t) @ weight.to(torch.complex128)).abs() for t in (turns[0] - turns[1], sum(turns))]
+    found = {"written": written, "another": another, "low": balance.min(), "high": balance.max()}
+    found |= {"uneven": max(uneven), "tied": max(tied)}
+    return {"neurons": int(own.sum())} | {what: value.item() for what, value in found.items()}
+
+
+# %%
+outer = []
+for seed, each in networks.items():
+    inner, homes = groups.inner_vectors(each, group), groups.neuron_irreps(each.run_with_cache()[1]["hidden"], group)[0]
+    for k in waves_of[seed]:
+        own = torch.tensor([home == k for home in homes])
+        outer.append({"seed": seed, "irrep": k} | outer_vectors(each, k, inner[k][0], own))
+outer = pd.DataFrame(outer)
+results.record(outer_written_lowest=outer.written.min(), outer_another_mean=outer.another.mean())
+results.record(outer_balance=[outer.low.min(), outer.high.max()])
+outer.sort_values("uneven", ascending=False).round(3).head(4)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 4, figsize=(plotting.TEXT_WIDTH, 2.2), sharex=True)
+for seed, some in outer.groupby("seed"):
+    axes[0].plot(some.neurons, some.written, "o", color=colours[seed], markersize=4, alpha=0.8)
+    axes[0].plot(some.neurons, some.another, "x", color=colours[seed], markersize=4)
+    axes[1].vlines(some.neurons + 0.12 * seed - 0.3, some.low, some.high, color=colours[seed])
+    for ax, name in zip(axes[2:], ("uneven", "tied"), strict=True):
+        ax.plot(some.neurons, some[name], "o", color=colours[seed], markersize=4, alpha=0.8)
+titles = ["$W_U$ row and wave, cosine\n(crosses: another's wave)", "$|u|/|v|$, least to\nlargest of its neurons"]
+titles += ["unevenness of $u$, $v$\n(1: on one axis)", "$u$ and $v$ tied\n(1: wholly)"]
+for ax, title in zip(axes, titles, strict=True):
+    ax.set_title(title, fontsize=7.5)
+    ax.set_ylim((0.8, 1.2) if ax is axes[1] else (-0.03, 1.05))
+fig.supxlabel("neurons of the representation (colours: networks as above)", fontsize=8)
+alt = "Four panels, a mark per key frequency over its number of neurons: read-out rows follow the predicted waves, both sides weigh alike, outer vectors are spread evenly but in two small circuits, and tied only in circuits of few neurons."
+results.save_figure(fig, "outer_vectors", alt=alt)
+
+# %% [markdown]
+# **Figure `outer_vectors`.** A mark per key frequency of the four networks. From left: the cosine between each neuron's row of $W_U$ and the wave that its $u$ and $v$ predict, a mean weighted by the neurons' strengths (crosses: the wave of another neuron of the same circuit,
+# size of the cosine); the range of $|u| / |v|$ over its neurons; how uneven the outer vectors are, the largest of $|\langle e^{i\theta}\rangle|$ and $|\langle e^{2i\theta}\rangle|$ for $u$ and for $v$ (0: as on a full circle);
+# how much $u$ and $v$ are tied, the larger of $|\langle e^{i(\theta_u - \theta_v)}\rangle|$ and $|\langle e^{i(\theta_u + \theta_v)}\rangle|$. Two weak circuits of six and seven neurons have outer vectors on one axis, and some circuits have ties: there the derivation is an approximation.
 
 # %% [markdown]
 # Do the angles matter? With the same amplitudes and random angles the theory has the same allowed waves, but its forbidden crests may meet.
@@ -928,6 +983,29 @@ results.save_figure(fig, "power_over_training", alt=alt)
 #
 # **Figure `power_over_training`.** The share of power of each representation in the training of seed 1, on the same epoch axis. The even spread at the start breaks up while the
 # network generalises; the strong representations of the first thousand epochs are among the last ones too.
+
+# %% [markdown]
+# **Would more epochs change it?** The state of each training at 30,000 epochs and later: which representations are live (0.05 % of the power or more), and the measures above.
+
+# %%
+later = {}
+for seed, c in curves.items():
+    for i, epoch in enumerate(c["epoch"]):
+        if epoch in (30_000, 60_000, 100_000):
+            power_then, shares = np.array(c["power"][i]), np.array(c["inner_share"][i])
+            strong_then = [j for j in range(1, len(irreps)) if power_then[j] >= 0.01]
+            later[seed, epoch] = {
+                "live": " ".join(name for name, part in zip(irreps, power_then, strict=True) if part >= 5e-4),
+                "loss": c["loss"][i],
+                "ablation factor": c["loss"][i] / c["ablated_loss"][i],
+                "forbidden share": c["forbidden_share"][i],
+                "inner share, least above 1 % of power": shares[strong_then].min(),
+            }
+later = pd.DataFrame(later).T.rename_axis(["seed", "epoch"])
+spread = later.drop(columns="live").astype(float).groupby("seed").agg(np.ptp)
+results.record(late_factor_change=spread["ablation factor"].max(), late_share_change=spread["forbidden share"].max())
+results.record(late_live_sets=int(later.live.groupby("seed").nunique().max()))
+later
 
 # %% [markdown]
 # ## Grokking: three tenths of the pairs
