@@ -112,12 +112,12 @@ def headlines(text: str, paper: Sequence[Section]) -> str:
     if not (START in text and END in text):
         raise ValueError(f"README.md lacks the markers {START} and {END}")
     rows, missed = [], []
-    for name, *_, record, numbers, claims in paper:
+    for name, title, *_, record, numbers, claims in paper:
         for claim in claims:
             value, number = facts(claim, numbers)[0], name.partition("_")[0]
             shown = f"(figures/{name}/{claim.figure}.png)" if claim.figure else "(CLAIMS.md)"
             if getattr(claim, "headline", False):
-                row = f"[{name}](notebooks/{name}.ipynb)", f"[{claim.sentence}]{shown}"
+                row = f"[{title}](notebooks/{name}.ipynb)", f"[{claim.sentence}]{shown}"
                 rows.append((*row, value, claim.original, minutes([record])))
             elif getattr(claim, "verdict", "") == "differs":
                 here = f" Here: {value}." if claim.measured and claim.value is not None else ""

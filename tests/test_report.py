@@ -94,8 +94,8 @@ def test_the_readmes_table(root):
     text = made(root)["README.md"].decode()
     assert text.startswith("top\n") and text.endswith("bottom\n") and "old" not in text
     rows = text.splitlines()[2:6]
-    link = r"| [01_try](notebooks/01_try.ipynb) | [A mean \|cos\| of 0.5.](figures/01_try/curve.png) "
-    assert rows[2] == link + "| 0.5 | - | 1.5 |" and rows[3].startswith("| [02_other](notebooks/02_other.ipynb) |")
+    link = r"| [1. A try](notebooks/01_try.ipynb) | [A mean \|cos\| of 0.5.](figures/01_try/curve.png) "
+    assert rows[2] == link + "| 0.5 | - | 1.5 |" and rows[3].startswith("| [2. Another try](notebooks/")
     assert "3: 1 not testable, 1 NOT REPRODUCED, 1 differ)" in text and text.count("\n- [01]") == 1
     assert "\n- [01](CLAIMS.md) It is 9. Here: 0.5.\n" in text
     check_tables(text)
