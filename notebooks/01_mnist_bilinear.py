@@ -553,7 +553,7 @@ colours = {0.0: plotting.VERMILLION, 0.33: plotting.BLUE}
 for ax, (column, label) in zip(axes.flat, labels.items(), strict=False):
     several = {"x": "weight_decay", "y": column, "hue": "noise", "palette": colours, "ax": ax, "legend": False}
     sns.stripplot(grid, **several, **DOTS, dodge=0.3)
-    sns.pointplot(grid, **several, **MEAN, dodge=0.3)
+    sns.pointplot(grid, **several, **MEAN, dodge=0.4)
     ax.set(xlabel="weight decay", ylabel=label)
 axes[0, 0].text(0.95, 0.85, "noise 0.33", color=plotting.BLUE, ha="right", transform=axes[0, 0].transAxes)
 axes[0, 0].text(0.95, 0.72, "no noise", color=plotting.VERMILLION, ha="right", transform=axes[0, 0].transAxes)
@@ -573,7 +573,7 @@ results.save_figure(fig, "grid", alt=alt)
 # (Compare Figure 19 of the follow-up paper.)
 #
 # Weight decay divides the rank by about four, with narrow intervals (printed above). Noise (here on input and layers together) does not lower the rank; it raises it by about a tenth or less. On this model appendix E is right about both, and section 4.1 is wrong about noise.
-# A reproduction by others found the same of decay ("the primary driver of low-rank structure", abstract of [openreview 6k7qRdz7rD](https://openreview.net/forum?id=6k7qRdz7rD)). Noise makes the network more accurate and its first eigenvector nearly sufficient, and moves the patterns' power out of pixels that rarely carry ink. Decay costs accuracy where there is noise; without noise the runs overlap.
+# A reproduction by others found the same of decay ("the primary driver of low-rank structure", abstract of [openreview 6k7qRdz7rD](https://openreview.net/forum?id=6k7qRdz7rD)). Noise makes the network more accurate and its first eigenvector nearly sufficient (with decay in each run, without in four of six), and moves the patterns' power out of pixels that rarely carry ink. Decay costs accuracy where there is noise; without noise the runs overlap.
 #
 # Twelve epochs are enough to see what decay does: the model of 64 epochs has a lower rank than the six runs of the same noise and decay, by far less than decay changes it. The difference is about as large as the effect of noise, for which 64 epochs were not tried.
 
@@ -711,7 +711,7 @@ results.save_figure(fig, "seeds", alt=alt)
 
 # %% [markdown]
 # **Figure `seeds`.** Left: how alike two training runs are, a dot per pair of runs, for equal digits and, as baseline, for different digits. Right: the best partner of each digit's strongest pattern, for the three pairs among this notebook's own models of 12 epochs.
-# In both pairs of the sweep the best partner is the strongest pattern itself, for every digit: eigenvectors do not change places there.
+# In two of the sweep's three pairs the best partner is the strongest pattern itself, for every digit; in the third, where the first two measures differ, eigenvectors have changed places.
 # (Compare Figure 5A of the follow-up paper.)
 #
 # ## Masks from the weights alone
@@ -779,7 +779,7 @@ results.save_figure(fig, "mask", alt=alt)
 # The first table above has all baselines, with the accuracy that is left. Its last row is what the data can do: the mean image of a digit less the mean of the others pushes more images than the mask, which is made without any image. The second table shows that not every digit reaches 15 % in every run. (Compare Figure 7 of the follow-up paper, whose masks are rows of a pseudo-inverse.)
 #
 # **Which sign matters.** The sign of $v$ decides: with the other one (a row of the first table) the mask pushes next to no image to the digit. The sign of $p$ decides less: $p$ enters as $(p \cdot x)^2$, and both $(p \cdot x + 6)^2$ and $(p \cdot x - 6)^2$ are large.
-# Of these four runs, the rule's sign pushes more images in three and fewer in one; the rows of the other sweeps have both rates, too. For single digits it can matter much. Digit 0 of the model with the paper's recipe is the clearest case:
+# With weight decay the rule's sign pushes more images in eleven of the sweep's twelve runs; without decay the other sign does so in nine of twelve. For single digits it can matter much. Digit 0 of the model with the paper's recipe is the clearest case:
 
 # %%
 power, zero, not_zero = patterns[0].clamp(min=0).square().sum().item(), patterns[0], test_x[test_y != 0]
@@ -813,7 +813,7 @@ results.findings(rows)
 # The original notebook states no numbers; its pictures are those above. The last column holds what the follow-up paper states of its one-layer models. Each row is a mean over six training runs (the ReLU MLP: three; similarities: three pairs of runs).
 #
 # - Weight decay makes the rank low; noise does not. Noise makes one eigenvector per digit nearly sufficient, and empties the inkless pixels.
-# - The accuracies of two bilinear layers and of a usual network of equal size, trained by the same recipe, cannot be told apart: figure `models`.
+# - The accuracies of two bilinear layers and of a usual network of equal size, trained by the same recipe, cannot be told apart: figure `models`, with the interval of their difference printed above it.
 # - Patterns of the same digit in two runs are more alike than those of different digits, less than the follow-up paper's number.
 # - A mask made from the weights alone makes the network call other images the target. A mask from the most negative eigenvector does not.
 #
