@@ -164,8 +164,7 @@ results.save_figure(fig, "sample_digits", alt=alt)
 #
 # $$h_0 = W_e x, \qquad h_i = (L_i h_{i-1}) \odot (R_i h_{i-1}), \qquad \text{logits} = W_u h_2 .$$
 #
-# No biases, no residual connection, no normalisation. In training, every pixel gets Gaussian noise of standard deviation 0.33, and so does every layer's
-# output, there in units of the batch's own standard deviation.
+# No biases, no residual connection, no normalisation. In training, Gaussian noise of standard deviation 0.33 is added to every pixel and to every layer's output (there in units of the batch's own standard deviation).
 #
 # | symbol | shape | meaning |
 # | --- | --- | --- |
@@ -177,7 +176,7 @@ results.save_figure(fig, "sample_digits", alt=alt)
 #
 # ## Training
 #
-# Cross entropy, AdamW with the strong weight decay of 0.5, batches of 100. The learning rate rises over two epochs, is halved every second
+# Training minimises the cross entropy by AdamW with the strong weight decay of 0.5, in batches of 100. The learning rate rises over two epochs, is halved every second
 # epoch for twelve, and stays at 1/64 of its peak for fifty.
 
 # %%
@@ -288,8 +287,7 @@ results.save_figure(fig, "one_layer", alt=alt)
 # $$\text{logit}_c = \sum_h W_u[c,h]\,(L_2[h] \cdot h_1)(R_2[h] \cdot h_1) = h_1^\top B_c\, h_1, \qquad
 # B_c = \sum_h W_u[c,h]\; \tfrac12\!\left(L_2[h] R_2[h]^\top + R_2[h] L_2[h]^\top\right).$$
 #
-# Only the symmetric part of a matrix counts in a form, so $B_c$ is made symmetric. First once by hand, with the letters of the equation;
-# then by the tested function. A symmetric matrix has orthonormal eigenvectors $v_i$, so
+# Only the symmetric part of a matrix counts in a form, so $B_c$ is made symmetric. We compute it once by hand, with the letters of the equation, then by the tested function. A symmetric matrix has orthonormal eigenvectors $v_i$, so
 #
 # $$\text{logit}_c = \sum_i \lambda_i (v_i \cdot h_1)^2 .$$
 #
@@ -483,7 +481,7 @@ results.save_figure(fig, "decision", alt=alt)
 
 # %% [markdown]
 # **Figure `decision`.** The logits of one test image, added up: for the answer and the runner-up, five contributions $\lambda_i (v_i \cdot h_1)^2$, the sum of the others, and the logit. Each bar starts where the last one ends.
-# Below: the pixel vector that is most active on this image within each contribution, with its activation $\mu_j (p_j \cdot x)^2$ here, and what share that is of the summed sizes of all pixel vectors' activations in this $v_i \cdot h_1$: the maps show a part of each contribution, clipped pixels dotted. The sums equal the logits (asserted to $10^{-4}$). (Compare Figure 15 of the follow-up paper.)
+# Below: the pixel vector that is most active on this image within each contribution, with its activation $\mu_j (p_j \cdot x)^2$ and its share of the summed sizes of all pixel vectors' activations in this $v_i \cdot h_1$. The maps show a part of each contribution, clipped pixels dotted. The sums equal the logits (asserted to $10^{-4}$). (Compare Figure 15 of the follow-up paper.)
 #
 # ## How few eigenvectors suffice
 #
@@ -618,7 +616,7 @@ pd.concat([pd.DataFrame(long, index=["64 epochs, one run"]), paper[[*long]].agg(
 # %% [markdown]
 # ### Width
 #
-# `sweeps/01_mnist_bilinear_width.py` trains models of other widths, pairs of two from seeds of their own. For each pair we ask how alike both models are: the $|\cos|$ between the strongest patterns of equal digits.
+# `sweeps/01_mnist_bilinear_width.py` trains models of other widths, in pairs from seeds of their own. For each pair we ask how alike both models are: the $|\cos|$ between the strongest patterns of equal digits.
 # The same between different digits is the baseline.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -700,8 +698,7 @@ results.save_figure(fig, "pixel_space", alt=alt)
 #
 # ## The same features from another seed?
 #
-# Hidden spaces of different models cannot be compared, pixels can. Eigenvectors may change places between runs, so besides the strongest pattern of equal digits we take its best partner among the four strongest of the other run,
-# and the share that the spans of both four have in common. Each has its own baseline, the same between *different* digits, because a best partner of four is more alike by chance. The pairs are those of the sweep: three, of six runs that share no seed;
+# Hidden spaces of different models cannot be compared, pixels can. Eigenvectors may change places between runs. So we compare three things: the strongest patterns of equal digits, the strongest pattern with its best partner among the four strongest of the other run, and the spans of both four (the share they have in common). Each has its own baseline, the same between *different* digits, because a best partner of four is more alike by chance. The pairs are those of the sweep: three, of six runs that share no seed;
 # no run is compared with itself. (The script that the follow-up paper's authors published for their similarity of 0.8 to 0.9 averages over pairs that include each run with itself.)
 
 # %%
@@ -803,7 +800,7 @@ results.save_figure(fig, "mask", alt=alt)
 
 # %% [markdown]
 # **Figure `mask`.** Left: the model of the paper's recipe, masks of norm 6: share of other digits' images that are called the target (dashed: 15 %). Right: the mean over the ten targets in six other training runs of 12 epochs (dots), their mean (cross) and its 95 % t-interval.
-# The first table above has all baselines, with the accuracy that is left. Its last row is what the data can do: the mean image of a digit less the mean of the others pushes more images than the mask from the weights does, which never saw one; the second shows that not every digit reaches 15 % in every run. (Compare Figure 7 of the follow-up paper, whose masks are rows of a pseudo-inverse.)
+# The first table above has all baselines, with the accuracy that is left. Its last row is what the data can do: the mean image of a digit less the mean of the others pushes more images than the mask, which is made without any image. The second table shows that not every digit reaches 15 % in every run. (Compare Figure 7 of the follow-up paper, whose masks are rows of a pseudo-inverse.)
 #
 # **Which sign matters.** The sign of $v$ decides: with the other one (a row of the first table) the mask pushes next to no image to the digit. The sign of $p$ decides less: $p$ enters as $(p \cdot x)^2$, and both $(p \cdot x + 6)^2$ and $(p \cdot x - 6)^2$ are large.
 # With weight decay the rule's sign pushes more images in eleven of the sweep's twelve runs; without decay the other sign does so in nine of twelve. For single digits it can matter much. Digit 0 of the model with the paper's recipe is the clearest case:
@@ -837,7 +834,7 @@ rows = [
 results.findings(rows)
 
 # %% [markdown]
-# The original notebook states no numbers: it is a notebook of pictures. The pictures are those above. The last column holds what the follow-up paper states of its one-layer models. Each row is a mean over six training runs (the ReLU MLP: three; similarities: three pairs of runs).
+# The original notebook states no numbers; its pictures are those above. The last column holds what the follow-up paper states of its one-layer models. Each row is a mean over six training runs (the ReLU MLP: three; similarities: three pairs of runs).
 #
 # - Weight decay makes the rank low; noise does not. Noise empties the inkless pixels, and makes the largest eigenvalue of every digit a positive one. The most positive eigenvector of each digit nearly suffices with noise and without.
 # - The accuracies of two bilinear layers and of a usual network of equal size, trained by the same recipe, cannot be told apart: figure `models`, with the interval of their difference printed above it.
@@ -854,7 +851,7 @@ results.findings(rows)
 # ## Limits
 #
 # One data set. The runs of the sweeps take 12 of the 64 epochs; the paper's full recipe is trained once. Noise is that of the input and of the layers together, where the follow-up paper varies the input's alone. The 2024 workshop paper's body was not at hand, so the figure numbers are those of the follow-up paper, whose models have one layer.
-# That a pattern looks like a stroke is an impression; what is measured is how few eigenvectors suffice, how similar they are between runs, and what adding one does.
+# That a pattern looks like a stroke is an impression. We measure how few eigenvectors suffice, how similar they are between runs, and what adding one does.
 #
 # ## References
 #
