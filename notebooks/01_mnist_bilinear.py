@@ -58,11 +58,8 @@ if "google.colab" in sys.modules:
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
-from einops import einsum, rearrange
 from torch import Tensor
-from torch.nn import functional as F
 
 from paper_utils import bilinear, data, plotting, results, runs, training
 from paper_utils.bilinear import BilinearConfig, BilinearMLP, BilinearRecipe
@@ -91,19 +88,12 @@ plain, single = replace(config, input_noise=0.0, layer_noise=0.0), replace(confi
 calls = [(config, recipe, SEED), *[(c, short, s) for c in (config, plain) for s in SEEDS], (single, short, 1)]
 trained = runs.cached(bilinear.train, [(BilinearMLP(c, s).to(DEVICE), r, s) for c, r, s in calls], data=images)
 model, *several, one_layer = (each.cpu().eval().requires_grad_(False) for each, _ in trained)
-noisy_models, plain_models = several[: len(SEEDS)], several[len(SEEDS) :]
 
 patterns = bilinear.class_features(model)[:, 0]  # [digit pixel], each of unit norm, from the weights alone
 pushed = test_x[(test_y == 3).nonzero()[0, 0]] + 6 * patterns
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-def titled(p: Tensor, mu: Tensor) -> list[str]:
-    """Of pixel vectors p [pixel j]: mu_j, and the mean of mu_j (p_j . x)^2 over the training images."""
-    means = mu * (train_x @ p).square().mean(0)
-    return [f"$\\mu$ {m:+.2f}\nmean {mean:.1f}" for m, mean in zip(mu, means, strict=True)]
-
-
 def signed(ax: plt.Axes, vector: Tensor, vmax: float = 0.2) -> plt.cm.ScalarMappable:
     """Draw a pixel vector red and blue; a dot marks each pixel that is clipped at vmax."""
     picture = vector.reshape(28, 28)
@@ -114,10 +104,11 @@ def signed(ax: plt.Axes, vector: Tensor, vmax: float = 0.2) -> plt.cm.ScalarMapp
 BAR = {"label": "weight (unit norm)", "ticks": [-0.2, 0, 0.2], "shrink": 0.8, "pad": 0.01}
 fig, axes = plt.subplots(2, 10, figsize=(plotting.TEXT_WIDTH, 2.0))
 strongest = bilinear.eigendecompose(bilinear.interaction_tensor(model.w_u, model.w_l[1], model.w_r[1]))[1][:, :, -1]
-titles = titled(patterns.T, bilinear.pixel_features(model, strongest)[1][:, -1])
+mu = bilinear.pixel_features(model, strongest)[1][:, -1]
+means = mu * (train_x @ patterns.T).square().mean(0)
 for c, called in enumerate(model(pushed).argmax(1).tolist()):
     mapped = signed(axes[0, c], patterns[c])
-    axes[0, c].set_title(f"for {c}\n{titles[c]}", fontsize=7, pad=2)
+    axes[0, c].set_title(f"for {c}\n$\\mu$ {mu[c]:+.2f}\nmean {means[c]:.1f}", fontsize=7, pad=2)
     plotting.grey_image(axes[1, c], (pushed[c] + 0.5) / 2)
     axes[1, c].set_title(f"called {called}", color=plotting.VERMILLION if called == c != 3 else "0.4")
 fig.colorbar(mapped, ax=axes, **BAR)
@@ -132,12 +123,19 @@ results.save_figure(fig, "opening", alt=alt)
 # ink on the blue pixels alone activates it as well, and ink on both cancels. A pattern asks: is there ink *in the one place or the other, but not in both*? (Compare Figure 2A of the follow-up paper.)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from einops import einsum, rearrange
+from scipy import stats
+from torch.nn import functional as F
+
 p = patterns[DIGIT]
 red, blue = (p > 0.05).float(), (p < -0.05).float()
 red *= (p @ blue).abs() / (p @ red)  # so that both weigh alike
 fig, axes = plt.subplots(1, 4, figsize=(4.6, 1.5))
 signed(axes[0], p)
-axes[0].set_title(f"$p$ for {DIGIT}: {titles[DIGIT]}")
+axes[0].set_title(f"$p$ for {DIGIT}: $\\mu$ {mu[DIGIT]:+.2f}\nmean {means[DIGIT]:.1f}")
 for ax, (name, ink) in zip(axes[1:], {"red": red, "blue": blue, "both": red + blue}.items(), strict=True):
     plotting.grey_image(ax, ink / 1.2)
     ax.set_title(f"ink on {name}:\n$(p \\cdot x)^2$ = {(p @ ink).square():.1f}")
@@ -205,10 +203,6 @@ results.save_figure(fig, "training_curves", alt=alt)
 # on the schedule of 12 epochs with the same noise and decay. The six runs of the two-layer model are those of `sweeps/01_mnist_bilinear.py` at this noise and decay.
 
 # %%
-import pandas as pd
-import seaborn as sns
-from scipy import stats
-
 grid, width = results.read_sweep("01_mnist_bilinear"), results.read_sweep("01_mnist_bilinear_width")
 others = results.read_sweep("01_mnist_bilinear_models")
 paper = grid.query("noise == 0.33 and weight_decay == 0.5")  # the paper's noise and decay, six runs
@@ -258,6 +252,12 @@ assert torch.allclose(by_parts, one_layer(test_x[:100]), rtol=1e-3, atol=1e-3)
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
+def titled(p: Tensor, mu: Tensor) -> list[str]:
+    """Of pixel vectors p [pixel j]: mu_j, and the mean of mu_j (p_j . x)^2 over the training images."""
+    means = mu * (train_x @ p).square().mean(0)
+    return [f"$\\mu$ {m:+.2f}\nmean {mean:.1f}" for m, mean in zip(mu, means, strict=True)]
+
+
 def maps(vectors: Tensor, titles: list[str], rows: list[str], height: float, columns: str = "") -> plt.Figure:
     """Draw unit pixel vectors on one scale, with its bar, titles above them, names of the rows and of the columns."""
     fig, axes = plt.subplots(len(rows), len(titles) // len(rows), figsize=(plotting.TEXT_WIDTH, height))
@@ -513,7 +513,7 @@ fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.8))
 beside = {"textcoords": "offset points", "va": "center", "fontsize": 7}
 lines = [
     (wrong, "layer 2 cut: wrong", plotting.BLUE, 0, 8),
-    (unlike, "unlike the full model", plotting.VERMILLION, 0, -9),
+    (unlike, "unlike the full model", plotting.VERMILLION, -1, 0),
 ]
 lines += [(wrong_both, "one $v$, layer 1 cut: wrong", plotting.GREEN, -1, 3)]
 lines += [(wrong_one, "one-layer model cut: wrong", "0.4", -1, 0)]
@@ -543,6 +543,11 @@ results.save_figure(fig, "truncation", alt=alt)
 ranks = np.log(grid.set_index(["noise", "weight_decay", "run"])["rank"]).unstack("run")
 
 
+def effective_rank(values: Tensor) -> float:
+    """Of eigenvalues [digit i]: (sum_i |lambda_i|)^2 / sum_i lambda_i^2, mean over digits."""
+    return (values.abs().sum(1).square() / values.square().sum(1)).mean().item()
+
+
 def ratio(setting: tuple[float, float], over: tuple[float, float]) -> tuple[float, float, float]:
     """The rank under one (noise, decay) over that under another: mean ratio of the six seeds, with its interval."""
     change = ranks.loc[setting] - ranks.loc[over]
@@ -563,7 +568,7 @@ for noise, paired in cost.groupby("noise"):
     print(f"noise {noise:g}: decay changes the accuracy by {paired.mean():+.4f} ({low:+.4f} to {high:+.4f})")
 untrained = BilinearMLP(config, SEED).requires_grad_(False)
 start = bilinear.eigendecompose(bilinear.interaction_tensor(untrained.w_u, untrained.w_l[1], untrained.w_r[1]))[0]
-untrained_rank = (start.abs().sum(1).square() / start.square().sum(1)).mean().item()
+untrained_rank = effective_rank(start)
 results.record(untrained_rank=untrained_rank)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -609,6 +614,7 @@ results.save_figure(fig, "grid", alt=alt)
 # The table shows, at a decay of 0.5, for which digits the eigenvalue of largest size is negative, and what is read when each digit keeps its most *positive* eigenvector instead.
 
 # %%
+noisy_models, plain_models = several[: len(SEEDS)], several[len(SEEDS) :]
 one = []
 for noise, each in [(0.33, each) for each in noisy_models] + [(0.0, each) for each in plain_models]:
     forms, h = bilinear.interaction_tensor(each.w_u, each.w_l[1], each.w_r[1]), each.hidden(test_x)[1]
@@ -620,19 +626,14 @@ for noise, each in [(0.33, each) for each in noisy_models] + [(0.0, each) for ea
     seen = each.hidden(train_x)[1]
     size, axes_ = torch.linalg.eigh(seen.T @ seen / len(seen))
     root = axes_ * size.clamp(min=0).sqrt() @ axes_.T
-    by_data = torch.linalg.eigvalsh(root @ forms @ root)
-    read |= {
-        name: (x.abs().sum(1).square() / x.square().sum(1)).mean().item()
-        for name, x in zip(("rank", "rank by data"), (values, by_data), strict=True)
-    }
+    read |= {"rank": effective_rank(values), "rank by data": effective_rank(torch.linalg.eigvalsh(root @ forms @ root))}
     one.append({"noise": noise, "negative for": negative, **read})
 one = pd.DataFrame(one)
 negatives = one["negative for"].map(len)
 results.record(one_positive_least=one.positive.min(), negative_with_noise=int(negatives[one.noise > 0].max()))
 results.record(one_positive_without=one.positive[one.noise == 0].tolist())
-results.record(
-    rank_by_data_ratio=one["rank by data"][one.noise > 0].mean() / one["rank by data"][one.noise == 0].mean()
-)
+by_data = one.groupby(one.noise > 0)["rank by data"].mean()
+results.record(rank_by_data_ratio=by_data[True] / by_data[False])
 one.round(4)
 
 # %% [markdown]
@@ -642,7 +643,7 @@ one.round(4)
 
 # %%
 answers = bilinear.truncated_logits(h1, values2, vectors2, 10).argmax(1)
-long = {"rank": (values2.abs().sum(1).square() / values2.square().sum(1)).mean().item(), "test_accuracy": accuracy}
+long = {"rank": effective_rank(values2), "test_accuracy": accuracy}
 long |= {
     "accuracy_1": 1 - wrong[0],
     "accuracy_2": 1 - wrong[1],
@@ -819,18 +820,17 @@ masks = {
 }
 means = masks["mean image of it"]
 masks["mean image of it, less the others'"] = means - (means.sum(0) - means) / 9  # knows the data, as no weights do
-lots = bilinear.pixel_features(model, torch.randn(40, 300, generator=generator))[2][:, :, -1]
-answers = [model(test_x + 6 * p).argmax(1) for p in lots]
-best = [max((a[test_y != c] == c).double().mean().item() for c in range(10)) for a in answers]
-own = [(a[test_y == c] == c).double().mean().item() for a in answers for c in range(10)]
-results.record(
-    random_best=np.mean(best), random_best_over_15=np.mean(np.array(best) >= 0.15), random_own_kept=np.mean(own)
-)
-print(
-    f"40 random directions: to its best digit each pushes {np.mean(best):.0%} (15 % or more: {np.mean(np.array(best) >= 0.15):.0%} of them); own images kept {np.mean(own):.0%}"
-)
 table = pd.DataFrame({kind: pushes(each) for kind, each in masks.items()}, index=[*range(10), "mean", "accuracy"]).T
 table.round(3)
+
+# %%
+lots = bilinear.pixel_features(model, torch.randn(40, 300, generator=generator))[2][:, :, -1]
+answers = [model(test_x + 6 * p).argmax(1) for p in lots]
+best = np.array([max((a[test_y != c] == c).double().mean().item() for c in range(10)) for a in answers])
+own = np.mean([(a[test_y == c] == c).double().mean().item() for a in answers for c in range(10)])
+results.record(random_best=best.mean(), random_best_over_15=(best >= 0.15).mean(), random_own_kept=own)
+print(f"40 random directions: {best.mean():.0%} of other digits' images called the digit that each pushes most to;")
+print(f"for {(best >= 0.15).mean():.0%} of them that is 15 % or more; {own:.0%} of a digit's own images keep its name")
 
 # %%
 run_means = paper.rename(columns=lambda name: name.removesuffix("_rate"))
