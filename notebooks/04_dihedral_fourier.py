@@ -16,15 +16,14 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/04_dihedral_fourier.ipynb)
 #
 # **Claim.** A one-layer network, trained only to name the product of two symmetries of a 53-gon, computes with a handful of irreducible representations of the group (defined below). All neurons
-# of one representation share one inner vector. From that alone follows what the original notebook calls weird: half of the logits' waves lie on answers of the wrong
+# of one representation share one inner vector. That alone explains what the original notebook calls weird: half of the logits' waves lie on answers of the wrong
 # parity. A network written down from this theory, with one angle and one amplitude read off a trained network for each representation, names every product rightly, and its logits agree with the trained ones.
 #
 # After Chughtai, Chan and Nanda (2023), [arXiv 2302.03025](https://arxiv.org/abs/2302.03025), whose notebook on the dihedral group is "the original notebook" below. It left a
 # validation as a TODO and called one result weird; both are taken up.
 #
 # **Among the five.** [01](01_mnist_bilinear.ipynb) and [02](02_tinystories.ipynb) read features off weights where nobody knows what should be there; here the task has an exact
-# theory, and the features found can be compared with it. That features are directions is what [05](05_toy_superposition.ipynb) and [03](03_mnist_sae.ipynb) are about. All five
-# check what they read, by taking it away or by comparing with chance.
+# theory, and the features found can be compared with it. [05](05_toy_superposition.ipynb) and [03](03_mnist_sae.ipynb) are about features as directions. All five check what they read, by removing it or by comparing it with chance.
 
 # %% tags=["parameters"]
 MODE = "full"  # "quick" changes something only with RETRAIN: 1,000 epochs
@@ -62,6 +61,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import seaborn as sns
 import torch
@@ -365,7 +365,7 @@ slider_page(pages, [str(i) for i in strong[:9]], "neuron_fourier", "neuron ", al
 # %% [markdown]
 # ## All neurons, and what reaches the logits
 #
-# Mean squared coefficient over the regions and neurons, each neuron centred first (a neuron's mean adds one constant vector to the logits of every pair); the same for the logits.
+# We take the mean squared coefficient over the regions and neurons, each neuron centred first (a neuron's mean adds one constant vector to the logits of every pair), and the same of the logits.
 # From hidden layer to logits everything is linear, so whatever is in the first map and missing in the second has been cancelled by $W_U$. A **linear** term has the constant in one
 # direction and a wave in the other.
 
@@ -399,8 +399,7 @@ slider_page(pages, list(logs), "mean_square", "", alt, **downwards, **titles)
 # %% [markdown]
 # ## Clusters, as the original notebook counts them
 #
-# For every neuron and frequency, the fraction of the neuron's squared activation that lies in that frequency's 3 × 3 block, summed over the four regions; the best frequency is the
-# neuron's, and the neurons of one frequency are its **cluster**. The loop of the original notebook ends at 25 and cannot see 26; ours includes it.
+# For every neuron and frequency we compute the fraction of the neuron's squared activation that lies in that frequency's 3 × 3 block, summed over the four regions. A neuron belongs to the frequency with the largest fraction; the neurons of one frequency are its **cluster**. The loop of the original notebook ends at 25 and cannot see 26; ours includes it.
 
 # %%
 sizes = {k: int((frequency == k).sum()) for k in frequency.unique().tolist() if k > 0}
@@ -426,8 +425,7 @@ print(", ".join(f"{k}: {size} neurons" for k, size in sizes.items()))
 # ## The census by representation
 #
 # `neuron_irreps` asks in which representation a neuron's variance over **all** pairs lies. It differs from the original's count in one point: a quarter's constant is no longer
-# explained for free. A neuron that fires at one level in one quarter and nowhere else, a detector of parity, has some noise frequency and the fraction 1 in the original's count.
-# Here it belongs to the sign. A representation is **key** where holding its neurons at their means multiplies the loss by 1.1 or more.
+# explained for free. A detector of parity, which fires at one level in one quarter and nowhere else, has a chance frequency and the fraction 1 in the original's count. Here it belongs to the sign. A representation is **key** where holding its neurons at their means multiplies the loss by 1.1 or more.
 
 # %%
 censuses = {seed: groups.census(each, group) for seed, each in networks.items()}
@@ -484,14 +482,13 @@ results.save_page(page, "census", alt="The census: each neuron's representation,
 # **Figure `neuron_frequencies`.** A dot per neuron, as the original notebook draws it. Circles are the frequencies that its loop reaches, triangles the one it misses. The squares
 # are sign neurons: constant in each quarter, hence "explained" by any frequency.
 #
-# **Figure `census`.** The causal census of each network: by what factor the loss rises when the neurons of a representation are held at their means (dotted: the line of a key
-# representation); the numbers count those neurons. Clusters without a bar are remains: weight decay has shrunk them to nothing, but a count of neurons sees them. The interactive
+# **Figure `census`.** The causal census of each network: by what factor the loss rises when the neurons of a representation are held at their means (dotted: the threshold of a key representation); the numbers count those neurons. Weight decay has shrunk the clusters without a bar to nothing, but a count of neurons sees them. The interactive
 # page names each neuron of the network of seed 1 on hover.
 
 # %% [markdown]
 # ## The read-out keeps the frequencies apart
 #
-# $W_U$ once more, but only the rows of the neurons of one representation: does a neuron of frequency $k$ write waves of frequency $k$ only?
+# Does a neuron of frequency $k$ write waves of frequency $k$ only? We look at the rows of $W_U$ that belong to the neurons of one representation.
 
 # %%
 rows_of = {k: torch.tensor([k == name for name in lives_on]) for k in waves_of[SEED]}
@@ -508,8 +505,7 @@ results.save_figure(fig, "unembedding_by_cluster", alt=alt)
 
 # %% [markdown]
 # **Figure `unembedding_by_cluster`.** One row per key representation: the squared norm (halves added, cosine and sine together) that its neurons' rows of $W_U$ have at each
-# frequency. The bright cells lie at the representation's own frequency $k$, the next brightest at $2k$ and $3k$ folded back into 1 to 26. That the activations hold overtones is
-# the ReLU's doing; that $W_U$ writes them too is learnt.
+# frequency. The bright cells lie at the representation's own frequency $k$, the next brightest at $2k$ and $3k$ folded back into 1 to 26. The ReLU makes the overtones in the activations; the network has learnt to write them, too.
 
 # %% [markdown]
 # ## What the network computes
@@ -576,7 +572,7 @@ print(f"loss {loss:.4g} before, {ablated_loss:.4g} after: {loss / ablated_loss:.
 # $\rho$ and for both sides. How far the trained network does this is measured below.
 #
 # **Many neurons.** Let $u$ and $v$ be spread evenly, and independently of each other, over the unit circle, and write $p = \rho(x)a$ and $q = \rho(y)^{\mathsf T}a$. The sum over the neurons is an average over $u$
-# and $v$ of $\mathrm{ReLU}(\langle u, p\rangle + \langle v, q\rangle)\,\langle u, \rho(z)v\rangle$. To mirror $u$ on the line through $p$ does not change what the ReLU sees, so
+# and $v$ of $\mathrm{ReLU}(\langle u, p\rangle + \langle v, q\rangle)\,\langle u, \rho(z)v\rangle$. Mirroring $u$ on the line through $p$ does not change what the ReLU sees, so
 # only the part of $u$ along $p$ survives the average; likewise for $v$ and $q$. The average of $\mathrm{ReLU}(\cdot)\,u v^{\mathsf T}$ is therefore $c\, p q^{\mathsf T}$ with a
 # constant $c$ (it is $4/3\pi^2$), and
 #
@@ -589,12 +585,12 @@ print(f"loss {loss:.4g} before, {ablated_loss:.4g} after: {loss / ablated_loss:.
 #
 # If $z$ has the parity of $xy$, then $g$ is a rotation: the first term is a wave with its crest at $g = 1$, that is, at $z = xy$; in the second, $S_a\rho(g)$ mirrors, and the
 # trace of a mirroring is 0. If $z$ has the wrong parity, $g$ is a reflection: the first term is 0, and the second, the trace of a rotation, is a wave of the **same size**. The
-# first term lives on the allowed answers only, the second on the forbidden ones only. One half is an identity of this circuit.
+# first term lives on the allowed answers only, the second on the forbidden ones only. The share of one half is an identity of this circuit.
 #
 # **Why it does little harm.** A forbidden wave has its crest where $\rho(g)$ comes nearest to $S_a$, a mirroring whose axis mostly lies between those of the group. Allowed waves of all frequencies
 # have their crest at one place and add up there. Forbidden ones have it where their $a$ puts it, and training has put them apart: see the random angles below.
 #
-# **The sign** is the same circuit in one dimension, where $a a^{\mathsf T} = 1 = I$. Nothing is wasted: its logit is the character itself, one level for allowed answers and
+# **The sign** is the same circuit in one dimension, where $a a^{\mathsf T} = 1 = I$. Its logit is the character itself, one level for allowed answers and
 # another for forbidden ones. So the sign neurons together, each of which fires in one quarter of the table, lower all forbidden answers by a constant.
 #
 # **Why one vector?** The derivation does not say. A guess: it is cheaper under weight decay, as the embedding then needs two of the four dimensions that the entries of $\rho_k$
@@ -657,24 +653,19 @@ print(f"forbidden share of the waves of an untrained network: {untrained:.3f}")
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 # The same of the published networks a, b and e, which are not in this repository: tests/test_groups.py measures them.
+MEASURES = ("inner_share", "two_of_four", "forbidden_share", "allowed_explained", "forbidden_explained")
 PUBLISHED = {
-    "a": {"inner_share": 0.9975, "forbidden_share": 0.4992, "allowed_explained": 0.9800, "forbidden_explained": 0.9796},
-    "b": {"inner_share": 0.9999, "forbidden_share": 0.4880, "allowed_explained": 0.9832, "forbidden_explained": 0.9825},
-    "e": {"inner_share": 0.9991, "forbidden_share": 0.4876, "allowed_explained": 0.9774, "forbidden_explained": 0.9764},
+    "a": dict(zip(MEASURES, (0.9975, 0.9540, 0.4992, 0.9800, 0.9796), strict=True)),
+    "b": dict(zip(MEASURES, (0.9999, 0.9994, 0.4880, 0.9832, 0.9825), strict=True)),
+    "e": dict(zip(MEASURES, (0.9991, 0.9975, 0.4876, 0.9774, 0.9764), strict=True)),
 }
-panels = {
-    "inner_share": "weights along\none inner\nvector",
-    "two_of_four": "embedding in\n2 of its 4\ndimensions",
-    "forbidden_share": "waves on\nforbidden\nanswers",
-    "allowed_explained": "allowed\nwaves\nexplained",
-    "forbidden_explained": "forbidden\nwaves\nexplained",
-}
+titles = ["weights along\none inner\nvector", "embedding in\n2 of its 4\ndimensions", "waves on\nforbidden\nanswers"]
+titles += ["allowed\nwaves\nexplained", "forbidden\nwaves\nexplained"]
 fig, axes = plt.subplots(1, 5, figsize=(plotting.TEXT_WIDTH, 2.3))
-for ax, (name, title) in zip(axes, panels.items(), strict=True):
+for ax, name, title in zip(axes, MEASURES, titles, strict=True):
     for place, (network, shares) in enumerate((PUBLISHED | measured).items()):
-        if name in shares:
-            look = {"color": colours[network]} if network in colours else {"color": "0.5", "fillstyle": "none"}
-            ax.plot(place, shares[name], "o", markersize=5, **look)
+        look = {"color": colours[network]} if network in colours else {"color": "0.5", "fillstyle": "none"}
+        ax.plot(place, shares[name], "o", markersize=5, **look)
     ax.set_xticks(range(3 + len(networks)), [*PUBLISHED, *networks])
     ax.set_title(title, fontsize=7.5)
     ax.set(ylim=(0.4, 0.6) if name == "forbidden_share" else (0.9, 1.005), xlim=(-0.6, 2.6 + len(networks)))
@@ -685,12 +676,71 @@ alt = "Five panels with a dot per network: shared inner vector near 1, half of t
 results.save_figure(fig, "theory", alt=alt)
 
 # %% [markdown]
-# **Figure `theory`.** A dot per network (open: published ones, without the second measure). From left: the share of a key representation's weights along one inner vector, for the representation where it is
-# least (0.5 without any order); the share of its embedding in two of its four dimensions; the share of the logits' waves on forbidden answers (dashed: an untrained network, so that one half alone proves nothing);
+# **Figure `theory`.** A dot per network (open: published ones; c is an earlier snapshot of b's run and agrees with it, d was stopped early and lies below most panels: see Limits). From left: the share of a key representation's weights along one inner vector, for the representation where it is
+# least (0.5 without any order); the share of its embedding in two of its four dimensions; the share of the logits' waves on forbidden answers (dashed: an untrained network, which has one half, too);
 # the share of the allowed and of the forbidden waves that the theory explains with one amplitude for each key representation, its angle read from the embeddings. The few percent that the theory leaves are overtones.
 
 # %% [markdown]
-# Are the angles what matters? With the same amplitudes and angles drawn at random the theory has the same allowed waves, but forbidden crests may meet.
+# The derivation assumes more: that each neuron reads both sides equally strongly ($|u| = |v|$), that it writes the wave $\langle u, \rho(z)v\rangle$ of its own $u$ and $v$, and that a circuit's
+# $u$ and $v$ are spread evenly and independently. With $a$ known, $u$ and $v$ of each neuron follow from what it reads, by least squares; what it writes is then a prediction.
+
+
+# %%
+def outer_vectors(model: GroupMLP, name: str, a: Tensor, own: Tensor) -> dict[str, float]:
+    """Of the neurons `own` of one frequency: how they write, how they weigh both sides, how evenly they are spread."""
+    rho, (on_x, on_y) = group.irreps()[name], model.W[:, own].chunk(2)
+    u = torch.linalg.lstsq(rho @ a, model.W_E_a @ on_x).solution  # [2, neuron]
+    v = torch.linalg.lstsq(rho.mT @ a, model.W_E_b @ on_y).solution
+    wave = torch.einsum("ik,zij,jk->kz", u, rho, v)
+    row = model.W_U[own] - model.W_U[own].mean(1, keepdim=True)
+    weight = u.norm(dim=0) * v.norm(dim=0) * row.norm(dim=1)
+    weight = weight / weight.sum()
+    written = torch.nn.functional.cosine_similarity(wave, row) @ weight
+    another = torch.nn.functional.cosine_similarity(wave.roll(1, 0), row).abs() @ weight
+    turns, balance = [torch.atan2(w[1], w[0]) for w in (u, v)], u.norm(dim=0) / v.norm(dim=0)
+    uneven = [(torch.exp(i * 1j * t) @ weight.to(torch.complex128)).abs() for t in turns for i in (1, 2)]
+    tied = [(torch.exp(1j * t) @ weight.to(torch.complex128)).abs() for t in (turns[0] - turns[1], sum(turns))]
+    found = {"written": written, "another": another, "low": balance.min(), "high": balance.max()}
+    found |= {"uneven": max(uneven), "tied": max(tied)}
+    return {"neurons": int(own.sum())} | {what: value.item() for what, value in found.items()}
+
+
+# %%
+outer = []
+for seed, each in networks.items():
+    inner, homes = groups.inner_vectors(each, group), groups.neuron_irreps(each.run_with_cache()[1]["hidden"], group)[0]
+    for k in waves_of[seed]:
+        own = torch.tensor([home == k for home in homes])
+        outer.append({"seed": seed, "irrep": k} | outer_vectors(each, k, inner[k][0], own))
+outer = pd.DataFrame(outer)
+results.record(outer_written_lowest=outer.written.min(), outer_another_mean=outer.another.mean())
+results.record(outer_balance=[outer.low.min(), outer.high.max()])
+outer.sort_values("uneven", ascending=False).round(3).head(4)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 4, figsize=(plotting.TEXT_WIDTH, 2.2), sharex=True)
+for seed, some in outer.groupby("seed"):
+    axes[0].plot(some.neurons, some.written, "o", color=colours[seed], markersize=4, alpha=0.8)
+    axes[0].plot(some.neurons, some.another, "x", color=colours[seed], markersize=4)
+    axes[1].vlines(some.neurons + 0.12 * seed - 0.3, some.low, some.high, color=colours[seed])
+    for ax, name in zip(axes[2:], ("uneven", "tied"), strict=True):
+        ax.plot(some.neurons, some[name], "o", color=colours[seed], markersize=4, alpha=0.8)
+titles = ["$W_U$ row and wave, cosine\n(crosses: another's wave)", "$|u|/|v|$, least to\nlargest of its neurons"]
+titles += ["unevenness of $u$, $v$\n(1: on one axis)", "$u$ and $v$ tied\n(1: wholly)"]
+for ax, title in zip(axes, titles, strict=True):
+    ax.set_title(title, fontsize=7.5)
+    ax.set_ylim((0.8, 1.2) if ax is axes[1] else (-0.03, 1.05))
+fig.supxlabel("neurons of the representation (colours: networks as above)", fontsize=8)
+alt = "Four panels, a mark per key frequency over its number of neurons: read-out rows follow the predicted waves, both sides weigh alike, outer vectors are spread evenly but in two small circuits, and tied only in circuits of few neurons."
+results.save_figure(fig, "outer_vectors", alt=alt)
+
+# %% [markdown]
+# **Figure `outer_vectors`.** A mark per key frequency of the four networks. From left: the cosine between each neuron's row of $W_U$ and the wave that its $u$ and $v$ predict, a mean weighted by the neurons' strengths (crosses: the wave of another neuron of the same circuit,
+# size of the cosine); the range of $|u| / |v|$ over its neurons; how uneven the outer vectors are, the largest of $|\langle e^{i\theta}\rangle|$ and $|\langle e^{2i\theta}\rangle|$ for $u$ and for $v$ (0: as on a full circle);
+# how much $u$ and $v$ are tied, the larger of $|\langle e^{i(\theta_u - \theta_v)}\rangle|$ and $|\langle e^{i(\theta_u + \theta_v)}\rangle|$. Two weak circuits of six and seven neurons have outer vectors on one axis, and some circuits have ties: there the derivation is an approximation.
+
+# %% [markdown]
+# Do the angles matter? With the same amplitudes and random angles the theory has the same allowed waves, but its forbidden crests may meet.
 
 # %%
 irrep, rng = group.irreps(), torch.Generator().manual_seed(SEED)
@@ -744,7 +794,7 @@ results.save_figure(fig, "mean_logits", alt=alt)
 # ## Two regimes of the ablation
 #
 # The loss is so small that it equals the mean probability of a wrong answer, and the ablation removes the part of it that lies on forbidden answers. Sign neurons have already
-# lowered that part. So the ablation should win little where a network has sign neurons, and much where it has none, or where they are held at their means.
+# lowered that part. So the ablation should lower the loss little where a network has sign neurons, and much where it has none or they are held at their means.
 
 
 # %%
@@ -782,7 +832,7 @@ results.save_figure(fig, "ablation", alt=alt)
 
 # %% [markdown]
 # **Figure `ablation`.** By what factor the ablation lowers the loss: of each network as it is (filled) and with its sign neurons held at their means (open). The number below each
-# name counts its sign neurons; a, b, e and d are published ones (d was stopped early). Open dots of networks that have sign neurons are interventions: of networks that never had any, b and e, the factor is 2.8. The dashed line is what the original notebook prints for its own model.
+# name counts its sign neurons; a, b, e and d are published ones (d was stopped early). The open dots of networks with sign neurons are interventions; the networks that never had any, b and e, have a factor of 2.8. The dashed line is what the original notebook prints for its own model.
 
 # %% [markdown]
 # ## A network written down from theory
@@ -929,18 +979,40 @@ results.save_figure(fig, "power_over_training", alt=alt)
 
 # %% [markdown]
 # **Figure `birth`.** Top left, the share of the weights along one inner vector (mean over the representations that end as key, weighted by power; 0.5 without order). Top right,
-# the power of the sign neurons. Bottom left, the forbidden share of the waves: one half at random initialisation already, since a random vector on the right has no preference
-# either. It dips while the network generalises and comes back to one half. Bottom right, the factor of the ablation.
+# the power of the sign neurons. Bottom left, the forbidden share of the waves: one half at random initialisation already, because random weights prefer no parity. It dips while the network generalises and comes back to one half. Bottom right, the factor of the ablation.
 #
 # **Figure `power_over_training`.** The share of power of each representation in the training of seed 1, on the same epoch axis. The even spread at the start breaks up while the
 # network generalises; the strong representations of the first thousand epochs are among the last ones too.
+
+# %% [markdown]
+# **Would more epochs change it?** The state of each training at 30,000 epochs and later: which representations are live (0.05 % of the power or more), and the measures above.
+
+# %%
+later = {}
+for seed, c in curves.items():
+    for i, epoch in enumerate(c["epoch"]):
+        if epoch in (30_000, 60_000, 100_000):
+            power_then, shares = np.array(c["power"][i]), np.array(c["inner_share"][i])
+            strong_then = [j for j in range(1, len(irreps)) if power_then[j] >= 0.01]
+            later[seed, epoch] = {
+                "live": " ".join(name for name, part in zip(irreps, power_then, strict=True) if part >= 5e-4),
+                "loss": c["loss"][i],
+                "ablation factor": c["loss"][i] / c["ablated_loss"][i],
+                "forbidden share": c["forbidden_share"][i],
+                "inner share, least above 1 % of power": shares[strong_then].min(),
+            }
+later = pd.DataFrame(later).T.rename_axis(["seed", "epoch"])
+spread = later.drop(columns="live").astype(float).groupby("seed").agg(np.ptp)
+results.record(late_factor_change=spread["ablation factor"].max(), late_share_change=spread["forbidden share"].max())
+results.record(late_live_sets=int(later.live.groupby("seed").nunique().max()))
+later
 
 # %% [markdown]
 # ## Grokking: three tenths of the pairs
 #
 # With 30 % of the pairs and weight decay 0.7 memorising and generalising lie far apart. `sweeps/04_dihedral_fourier_grokking.py` trains such networks and keeps, for each logged
 # epoch, two losses after Nanda and others: **restricted**, with nothing but the key representations left in the hidden layer, over all pairs; and **excluded**, with one of them
-# removed, over the training pairs. Key is what is key at the end.
+# removed, over the training pairs. The key representations are those of the end of training.
 
 # %%
 grokking = results.read_sweep("04_dihedral_fourier_grokking")
@@ -1050,7 +1122,7 @@ results.record(
 
 # %% [markdown]
 # **Figure `training_runs`.** A dot per training run on $D_{12}$, $D_{17}$ and $D_{31}$. On $D_{31}$ the inner vector is shared in each run. On the two smaller groups some runs keep a representation with two inner vectors (dots low in
-# the third panel), and their forbidden share tends to be lower, as the derivation lets expect: for two vectors at right angles $aa^{\mathsf T} + bb^{\mathsf T} = I$, and nothing is left on forbidden answers. It is not the only cause: one run on $D_{17}$ has a second vector and one half, and on $D_{12}$ shares
+# the third panel), and their forbidden share tends to be lower, as the derivation predicts: for two vectors at right angles $aa^{\mathsf T} + bb^{\mathsf T} = I$, and nothing is left on forbidden answers. It is not the only cause: one run on $D_{17}$ has a second vector and one half, and on $D_{12}$ shares
 # are low in runs with one vector, too, for a reason that we have not found.
 #
 # **Figure `other_groups`.** Left and middle, $S_4$, the permutations of four things, which is neither cyclic nor dihedral: the power of each representation and the share along one inner vector (1/2 or 1/3 without order),
@@ -1116,7 +1188,7 @@ results.findings(rows)
 # logits are characters, half of the waves lie on answers of the wrong parity, and these do little harm because training has put their crests apart: random angles cost the theory several times the loss. The theory has one angle and one amplitude for each
 # representation. Written down as weights, it gives a network that names every product rightly.
 #
-# "This is weird" is thus answered: the forbidden waves are no failure to clean up but the other half of $aa^{\mathsf T}$. And how much a network gains when they are removed depends on a
+# This answers "this is weird": the forbidden waves are no failure to clean up but the other half of $aa^{\mathsf T}$. How much a network gains when they are removed depends on a
 # representation that a count of frequencies cannot see: the four networks here have sign neurons and gain by less than a factor of 1.5; published networks without any gain by 2.8.
 #
 # The open TODO: with nothing but the key representations in the hidden layer the loss is 0.9 to 1.9 times the unchanged one; with the representations of all neurons it stays.
@@ -1133,8 +1205,7 @@ results.findings(rows)
 # ## Limits
 #
 # The networks share one architecture and one recipe. They stop at 60,000 of the paper's 100,000 epochs; from 30,000 on the forbidden share, the factor of the ablation and the power of the representations hardly move (Figure `birth`; a claim holds the factor), and the published a, b and e agree. That no other measure would change until 100,000 is not shown. In the published d, stopped early, one frequency still has two inner vectors, and the theory explains much less. The theory leaves a few percent of
-# the waves, overtones that $W_U$ has learnt to use: published networks with few representations win more by them. Why weight decay should prefer one inner vector is a guess. The line of 1.1 for a key representation
-# is a choice; the representations near it are named in the census. All four networks have sign neurons; what holds without is seen on published ones and with those neurons held. On the smaller groups sign-free runs with a second inner vector have factors below 2. In grokking and in the smaller groups a representation can keep two inner vectors for as long as we trained. Training repeats bit
+# the waves, overtones that $W_U$ has learnt to use: published networks with few representations gain more from them. Why weight decay should prefer one inner vector is a guess. The threshold of 1.1 for a key representation is a choice; the representations near it are named in the census. All four networks have sign neurons; what holds without is seen on published ones and with those neurons held. On the smaller groups sign-free runs with a second inner vector have factors below 2. In grokking and in the smaller groups a representation can keep two inner vectors for as long as we trained. Training repeats bit
 # for bit only on the same machine with the same number of threads.
 #
 # ## References

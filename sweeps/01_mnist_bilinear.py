@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from paper_utils import bilinear, data
 from paper_utils.bilinear import BilinearConfig, BilinearMLP, BilinearRecipe
 
-GRID = {"noise": [0.0, 0.33], "weight_decay": [0.0, 0.5], "seed": range(10, 12)}
+GRID = {"noise": [0.0, 0.33], "weight_decay": [0.0, 0.5], "seed": range(10, 13)}
 LOAD = data.load_mnist
 PARTNER = 100  # is added to a point's seed for the second model
 

@@ -11,7 +11,7 @@ from paper_utils.bilinear import BilinearConfig, BilinearRecipe
 
 pair = importlib.import_module("sweeps.01_mnist_bilinear").pair
 
-GRID = {"d_hidden": [30, 100], "seed": range(20, 22)}
+GRID = {"d_hidden": [30, 100], "seed": range(20, 23)}
 LOAD = data.load_mnist
 
 
