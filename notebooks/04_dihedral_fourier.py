@@ -352,8 +352,8 @@ results.save_figure(fig, "mean_square", alt=alt)
 # ## Clusters, as the original notebook counts them
 #
 # For every neuron and frequency, the fraction of the neuron's squared activation that lies in that frequency's 3 × 3 block, summed over the four regions; the best frequency is the
-# neuron's, and the neurons of one frequency are its **cluster**. The loop of the original notebook ends at 25 and cannot see 26; ours includes it. A neuron that never fires has the fraction 0, so the mean is taken
-# over the live ones, too.
+# neuron's, and the neurons of one frequency are its **cluster**. The loop of the original notebook ends at 25 and cannot see 26; ours includes it. A neuron that never fires has the fraction 0, so the census below takes the mean
+# over the neurons of key representations, too.
 
 # %%
 sizes = {k: int((frequency == k).sum()) for k in frequency.unique().tolist() if k > 0}
@@ -720,10 +720,9 @@ for seed, each in networks.items():
 circuits = pd.DataFrame(rows)
 circuits["spread"] = circuits[["uneven", "tied"]].max(axis=1) <= 0.4  # as the derivation assumes
 margin = circuits.written - circuits.another
-by_nobody = [amplitude_ratio(untrained_logits, k, its_inner[k][0]) for k in irreps[1:]]
-results.record(
-    ratio_missed_by=(circuits.ratio - 1).abs().max(), untrained_ratio_missed_by=max(abs(r - 1) for r in by_nobody)
-)
+by_nobody = pd.Series([amplitude_ratio(untrained_logits, k, its_inner[k][0]) for k in irreps[1:]])
+missed = [(ratio - 1).abs().max() for ratio in (circuits.ratio, by_nobody)]
+results.record(ratio_missed_by=missed[0], untrained_ratio_missed_by=missed[1])
 results.record(circuits=len(circuits), circuits_spread=int(circuits.spread.sum()))
 results.record(spread_explained_lowest=circuits.explained[circuits.spread].min())
 results.record(circuits_mixed=int((circuits.mixed >= 0.5).sum()), circuits_specific=int((margin >= 0.3).sum()))
@@ -753,7 +752,7 @@ results.save_figure(fig, "circuits", alt=alt)
 
 # %% [markdown]
 # **Figure `circuits`.** A dot per key frequency of the four networks; open, where outer vectors are uneven or tied (above .4 in the last panel). First, the share of the waves that its neurons write (each neuron less its mean) which the theory explains, over the theory's amplitude. Where outer vectors are spread as the derivation assumes it is
-# above .95. Of the other circuits, all of them weak but one, four reach .85 to .88, and 12 and 22 of seed 2 only .2 and .4. Second, what the theory leaves: most of it is written at $k$ itself, a smaller part at the overtones $2k$ and $3k$. In 14 of the 32 circuits more than half of the rest at $k$ comes from inputs that mix
+# above .95. Of the other seven, mostly weak ones, one reaches .97, four .85 to .88, and 12 and 22 of seed 2 only .2 and .4. Second, what the theory leaves: most of it is written at $k$ itself, a smaller part at the overtones $2k$ and $3k$. In 15 of the 32 circuits more than half of the rest at $k$ comes from inputs that mix
 # $k$ with $3k$. Third, the cosine between each neuron's row of $W_U$ and the wave that its $u$ and $v$ predict, over the same for the wave of another neuron of the circuit (size of the cosine; means weighted by the neurons' strengths): above the line the
 # prediction says more than the frequency does. In 12 of seed 2, with seven neurons, it does not. Fourth, how uneven the outer vectors are, the largest of $|\langle e^{i\theta}\rangle|$ and $|\langle e^{2i\theta}\rangle|$ for $u$ and for $v$ (0: as on a full circle), and how much $u$ and $v$ are tied, the larger
 # of $|\langle e^{i(\theta_u - \theta_v)}\rangle|$ and $|\langle e^{i(\theta_u + \theta_v)}\rangle|$. Six circuits have ties above .4, and two have outer vectors on one axis: there the derivation is an approximation.
@@ -767,10 +766,8 @@ drawn = {}  # the theory's logits at random angles [draw, g]
 for seed, parts in theories.items():
     turned = {k: (torch.randn(2000, len(a), generator=rng).double(), b) for k, (a, b) in parts.items()}
     drawn[seed] = theory({k: (torch.nn.functional.normalize(a), b) for k, (a, b) in turned.items()})
-    own, lost, mute = (
-        -each.log_softmax(-1)[..., 0]
-        for each in (theory(parts), drawn[seed], theory({k: part for k, part in parts.items() if k != "sign"}))
-    )
+    mute = theory({k: part for k, part in parts.items() if k != "sign"})
+    own, lost, mute = (-each.log_softmax(-1)[..., 0] for each in (theory(parts), drawn[seed], mute))
     causes = {"without_sign": mute / own, "random_angles": (lost / own).median()}
     causes["random_as_good"] = (lost <= own).double().mean()
     measures.loc[seed, list(causes)] = [value.item() for value in causes.values()]
@@ -788,9 +785,7 @@ print(f"highest forbidden crest of the theory: {crest:.1f}, at random angles {ra
 fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.6), sharey=True)
 for half, (ax, kind) in enumerate(zip(axes, ("r^j$: the right", "r^j s$: the wrong"), strict=True)):
     of_network, of_theory = (np.roll(mean[n * half : n * half + n], 26) for mean in means)
-    ax.plot(
-        range(-26, 27), of_network, ".-", color=plotting.BLACK, label="trained network", linewidth=0.8, markersize=3
-    )
+    ax.plot(range(-26, 27), of_network, ".-k", label="trained network", linewidth=0.8, markersize=3)
     open_circles = {"fillstyle": "none", "markersize": 6, "markeredgewidth": 0.9}
     ax.plot(range(-26, 27), of_theory, "o", color=plotting.VERMILLION, label="theory", **open_circles)
     ax.set(xlabel="j", title=f"$g = {kind} parity")
@@ -988,21 +983,17 @@ axes[0, 0].set_yscale("log")
 axes[0, 1].legend()
 alt = "Six panels over the epochs: losses fall by six orders of magnitude, representations die out, the inner vector is shared after a few hundred epochs, sign neurons appear and stay, the forbidden share dips to 0.47 and returns to one half, in seed 3 to 0.49."
 results.save_figure(fig, "birth", alt=alt)
+late = pd.DataFrame(late, index=measures.index)
+for name in ("factor_highest", "factor_change", "share_change", "live_sets"):
+    results.record(**{f"late_{name}": late[name].max()})
+results.record(late_sign_power_lowest=late.sign_power.min(), share_dip_lowest=late.share_dip.min())
+late.round(4)
 
 # %% [markdown]
 # **Figure `birth`.** A line per network, on one epoch axis (linear up to 100, then logarithmic). Above: the losses, which fall by four more orders of magnitude while the accuracy is already 1, as memorising and generalising come almost together when nine tenths of the table are seen;
 # the representations with 0.05 % of the power or more, of which the network gives up one after another; the share of the weights along one inner vector (mean over the representations that end as key, weighted by power; 0.5 without order). Below: the power of the sign neurons; the forbidden share
 # of the waves, one half at random initialisation already, since a random vector on the right has no preference either. It dips to .47, returns to .50, and in seed 3 falls again to .489. Last, the factor of the ablation.
-
-# %% [markdown]
-# **Would more epochs change it?** Over all epochs logged from 30,000 on: the highest factor of the ablation and how far it and the forbidden share move, the number of different sets of live representations, the least power of the sign neurons; then the lowest forbidden share and the last one.
-
-# %%
-late = pd.DataFrame(late, index=measures.index)
-results.record(late_factor_highest=late.factor_highest.max(), late_live_sets=int(late.live_sets.max()))
-results.record(late_factor_change=late.factor_change.max(), late_share_change=late.share_change.max())
-results.record(late_sign_power_lowest=late.sign_power.min(), share_dip_lowest=late.share_dip.min())
-late.round(4)
+# **Would more epochs change it?** The table holds, over all epochs logged from 30,000 on, the highest factor and how far it and the forbidden share move, the number of different sets of live representations and the least power of the sign neurons; then the lowest forbidden share of all epochs and the last one.
 
 # %% [markdown]
 # ## Grokking: three tenths of the pairs
@@ -1019,12 +1010,8 @@ for seed, of_run in by_epoch.groupby("seed"):
     mine = grokking[(grokking.seed == seed) & (grokking.irrep != "sign")]
     shared = (mine.inner_share * mine.power).groupby(mine.epoch).sum() / mine.power.groupby(mine.epoch).sum()
     risen = shared >= (shared.iloc[0] + shared.iloc[-1]) / 2
-    right = {
-        f"{pairs} {level:.0%}": of_run[f"{pairs}_accuracy"] >= level
-        for pairs in ("train", "test")
-        for level in (0.5, 0.99)
-    }
-    reached = {"inner vector": risen} | right
+    reached = {"inner vector": risen, "train 99%": of_run.train_accuracy >= 0.99}
+    reached |= {f"test {level:.0%}": of_run.test_accuracy >= level for level in (0.5, 0.99)}
     # What never comes makes its claim fail: 0 above the fraction bar, infinity below.
     never = {what: 0.0 if what.startswith("test") else np.inf for what in reached}
     born[seed] = {what: float(when.idxmax()) if when.any() else never[what] for what, when in reached.items()}
@@ -1090,11 +1077,9 @@ results.record(small_regimes=(high[:, None] > low).mean(), large_inner_lowest=sm
 half = thirds.irrep.str.contains(r"[+-]")  # r is -1: one dimension
 thirds["order"] = (thirds.n / np.gcd(thirds.n, thirds.irrep.str.strip("+-").astype(int))).astype(int)
 of_order = thirds[~half & (thirds.inner_share >= 0.95)].groupby(["n", "order"]).forbidden_share
-both = thirds[half].groupby(["n", "seed"]).forbidden_share.agg(["size", "min"])
+both = thirds[half].groupby(["n", "seed"]).forbidden_share.agg(["size", "min"]).groupby("size")["min"]
 results.record(third_highest_12=of_order.max()[12, 3], others_lowest_12=of_order.min()[12].drop(3).min())
-results.record(
-    half_both_highest=both[both["size"] == 2]["min"].max(), half_one_lowest=both[both["size"] == 1]["min"].min()
-)
+results.record(half_both_highest=both.max()[2], half_one_lowest=both.min()[1])
 of_order.agg(["size", "min", "mean", "max"]).round(3)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -1110,14 +1095,13 @@ sns.swarmplot(x=signs, y=small.ablation_factor, order=["key", "not key"], ax=axe
 axes[0].set(title="loss / loss\nafter the ablation", xlabel="sign", ylabel="")
 sns.swarmplot(small, x="n", y="inner_share", ax=axes[1], size=4, color="0.3")
 axes[1].set(title="share along one\ninner vector, least", xlabel="$D_n$", ylabel="", ylim=(0.45, 1.03))
-kinds = np.select(
-    [thirds.order == 3, thirds.order == 5, half, thirds.inner_share < 0.95], ["3", "5", "2", "two vectors"], "other"
-)
-tones = {"3": plotting.VERMILLION, "5": plotting.ORANGE, "2": plotting.SKY, "other": "0.4", "two vectors": "0.8"}
+tones = {"3": plotting.VERMILLION, "5": plotting.ORANGE, "2": plotting.SKY, "two vectors": "0.8", "other": "0.4"}
+cases = [thirds.order == 3, thirds.order == 5, half, thirds.inner_share < 0.95]
+kinds = np.select(cases, list(tones)[:4], "other")
 look = {"hue": kinds, "hue_order": list(tones), "palette": tones, "dodge": True, "jitter": False, "size": 3.5}
 sns.stripplot(x=thirds.n, y=thirds.forbidden_share, ax=axes[2], alpha=0.8, **look)
-axes[2].set(title="forbidden share of each\nkey representation", xlabel="$D_n$", ylabel="", ylim=(0, 0.56))
-axes[2].legend(title="order", loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0)
+axes[2].set(title="forbidden share of each\nkey representation", xlabel="$D_n$", ylabel="", ylim=(-0.25, 0.55))
+axes[2].legend(title="order", loc="lower center", ncols=3, handletextpad=0, columnspacing=0.8)
 order = ["sign", "2d", "standard", "standard-sign"]
 look = {"order": order, "hue": "key", "palette": {True: "0.3", False: "0.75"}, "size": 4, "jitter": False}
 sns.stripplot(s_4, x="irrep", y="inner_share", ax=axes[3], **look)
@@ -1201,7 +1185,7 @@ results.findings(rows)
 # - We have not found its very weights, so its cluster sizes and losses are quoted, not reproduced: which representations win differs from run to run. Published networks of its repository are in
 #   our tests: losses, cluster sizes and ablated losses agree with an independent evaluation in every digit. b and c are two snapshots of one run, so a, b, e are three runs; d was stopped early.
 # - It says that the constant vector which the neurons' means add to the logits does not affect probabilities. The vector differs between outputs, and without it the loss changes by up to 2 %.
-# - It wonders that its neuron 67 has three frequencies. Here, too, some live neurons have fractions below .9 at their best frequency: a rectified wave has overtones.
+# - It notes that its neuron 67 seems to have three frequencies. Here nearly all neurons of key representations have .9 or more at one frequency; those that have less are remains without power.
 # - It draws maps of neurons 0 to 8; we draw the first nine that have power.
 #
 # ## Limits
