@@ -158,9 +158,8 @@ slider_page(traces, names, "fourier_basis", "basis function ", "The 53 Fourier b
 # float64.
 
 # %%
-cards = {seed: json.loads((path / "card.json").read_text()) for seed, path in folders.items()}
 networks = {seed: GroupMLP.from_pretrained(path / "model.safetensors", order=106) for seed, path in folders.items()}
-curves = {seed: card["curves"] for seed, card in cards.items()}
+curves = {seed: json.loads((path / "card.json").read_text())["curves"] for seed, path in folders.items()}
 if RETRAIN:
     recipe = GroupTraining(seed=SEED, **({"epochs": 1000} if QUICK else {}))
     interrupted = files.ROOT / "build" / "weights" / f"notebook-04-{MODE}-{SEED}-resume.safetensors"
@@ -168,7 +167,7 @@ if RETRAIN:
     [(networks[SEED], curves[SEED])] = runs.cached(groups.train, [(fresh, group, recipe, interrupted)])
 networks = {seed: each.cpu().double().requires_grad_(False) for seed, each in networks.items()}
 outputs = {seed: each.run_with_cache() for seed, each in networks.items()}
-model, curve, (logits, cache) = networks[SEED], curves[SEED], outputs[SEED]
+model, (logits, cache) = networks[SEED], outputs[SEED]
 hidden = cache["hidden"]
 
 x, y = 2, 60  # one pair, written out
@@ -630,7 +629,8 @@ results.record(**{f"untrained_{name}": value for name, value in untrained.items(
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 # Published networks, not in this repository: tests/test_groups.py measures these numbers on them. c is b at another epoch.
-PUBLISHED = pd.DataFrame(json.loads(published.read_text())["networks"]).T.drop("c")
+elsewhere = json.loads(published.read_text())
+PUBLISHED = pd.DataFrame(elsewhere["networks"]).T.drop("c")
 titles = {"inner_share": "weights along\none inner\nvector", "two_of_four": "embedding in\n2 of its 4\ndimensions"}
 titles |= {"forbidden_share": "waves on\nforbidden\nanswers", "allowed_explained": "allowed\nwaves\nexplained"}
 titles |= {"forbidden_explained": "forbidden\nwaves\nexplained"}
@@ -813,12 +813,8 @@ for seed, each in networks.items():
     own = torch.tensor([home == "sign" for home in homes[seed]])
     hold = partial(groups.hold_at_means, own)
     held = each.run_with_hooks(fwd_hooks=[("hidden", lambda h, hook, hold=hold: hold(h))])
-    note(
-        seed,
-        sign_neurons=own.sum(),
-        factor=forbidden_factor(outputs[seed][0]),
-        factor_without_sign=forbidden_factor(held),
-    )
+    note(seed, sign_neurons=own.sum(), factor=forbidden_factor(outputs[seed][0]))
+    note(seed, factor_without_sign=forbidden_factor(held))
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 regimes = pd.concat([PUBLISHED.loc[["a", "b", "e", "d"]], measures])
@@ -856,34 +852,29 @@ def written_down(parts: dict[str, tuple[Tensor, float]]) -> GroupMLP:
     angle = 2 * torch.pi * torch.arange(13).double() / 13
     on_circle = [torch.stack([(turns * angle).cos(), (turns * angle).sin()], 1) for turns in (1, 5)]
     signs = [torch.tensor(each).double()[:, None] for each in ([1, 1, -1, -1], [1, -1, 1, -1])]
-    left, right, outer, out = [], [], [[], []], []
+    rows = []
     for name, (a, amplitude) in parts.items():
-        rho = group.irreps()[name]
+        rho = irrep[name]
         (u, v), c = (on_circle, 4 / (3 * torch.pi**2)) if len(a) == 2 else (signs, 1 / 2)
-        left.append(rho @ a)
-        right.append(rho.mT @ a)
-        outer[0].append(u.T)
-        outer[1].append(v.T)
-        out.append(amplitude / (c * len(u)) * torch.einsum("ki,zij,kj->kz", u, rho, v))
+        out = amplitude / (c * len(u)) * torch.einsum("ki,zij,kj->kz", u, rho, v)
+        rows.append((rho @ a, rho.mT @ a, u.T, v.T, out))
+    left, right, on_left, on_right, out = zip(*rows, strict=True)
     weights = {"W_E_a": torch.cat(left, 1), "W_E_b": torch.cat(right, 1), "W_U": torch.cat(out)}
-    weights["W"] = torch.cat([torch.block_diag(*each) for each in outer])
+    weights["W"] = torch.cat([torch.block_diag(*on_left), torch.block_diag(*on_right)])
     model = GroupMLP(group.order, weights["W_E_a"].shape[1], len(weights["W_U"])).double().requires_grad_(False)
     model.load_state_dict(weights)
     return model
 
 
 # %%
-def correlation(one: Tensor, other: Tensor) -> float:
-    return torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1].item()
-
-
 for seed, parts in theories.items():
     built, trained = (v - v.mean(-1, keepdim=True) for v in (written_down(parts)(), outputs[seed][0]))
     built *= (trained * built).sum() / built.square().sum()
     characters = sum(b / len(a) * torch.einsum("gii->g", irrep[k]) for k, (a, b) in parts.items())[to_g]
     note(seed, built_loss_ratio=groups.table_loss(built, table)[0] / measures.loss[seed])
-    note(seed, built_correlation=correlation(trained, built), characters=correlation(trained, characters))
-paper = json.loads(published.read_text())["paper_logits_explained_by_characters"]
+    similar = torch.corrcoef(torch.stack([v.flatten() for v in (trained, built, characters)]))[0]
+    note(seed, built_correlation=similar[1], characters=similar[2])
+paper = elsewhere["paper_logits_explained_by_characters"]
 results.record(paper_dihedral_highest=max(paper["dihedral"]), paper_cyclic_lowest=min(paper["cyclic_range"]))
 measures.loc[:, "built_loss_ratio":]
 
