@@ -1081,7 +1081,13 @@ cases = [thirds.order == 3, thirds.order == 5, half, thirds.inner_share < 0.95]
 kinds = np.select(cases, list(tones)[:4], "other")
 look = {"hue": kinds, "hue_order": list(tones), "palette": tones, "dodge": True, "jitter": False, "size": 3.5}
 sns.stripplot(x=thirds.n, y=thirds.forbidden_share, ax=axes[2], alpha=0.8, **look)
-axes[2].set(title="forbidden share of each\nkey representation", xlabel="$D_n$", ylabel="", ylim=(-0.25, 0.55))
+axes[2].set(
+    title="forbidden share of each\nkey representation",
+    xlabel="$D_n$",
+    ylabel="",
+    ylim=(-0.25, 0.55),
+    yticks=[0, 0.1, 0.2, 0.3, 0.4, 0.5],
+)
 axes[2].legend(title="order", loc="lower center", ncols=3, handletextpad=0, columnspacing=0.8)
 order = ["sign", "2d", "standard", "standard-sign"]
 look = {"order": order, "hue": "key", "palette": {True: "0.3", False: "0.75"}, "size": 4, "jitter": False}
