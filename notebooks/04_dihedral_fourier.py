@@ -650,7 +650,7 @@ results.save_figure(fig, "theory", alt=alt)
 
 # %% [markdown]
 # **Figure `theory`.** A dot per network (open: published ones; c is another epoch of b's run and agrees with it, d was stopped early). Dashed: an untrained network. From left: the share of a key representation's weights along one inner vector, for the representation where it is
-# least (0.5 without any order); the share of its embedding in two of its four dimensions; the share of the logits' waves on forbidden answers, where one half alone proves nothing, as an untrained network has it, too;
+# least (0.5 without any order); the share of its embedding in two of its four dimensions; the share of the logits' waves on forbidden answers, where one half alone proves nothing, as an untrained network has it, too (what it lacks: along the theory's two waves the amplitudes of each key frequency on forbidden and on allowed answers differ by less than a tenth, without training by up to many times);
 # the share of the allowed and of the forbidden waves that the theory explains with one amplitude for each key representation, its angle read from the embeddings. In d one frequency still has two inner vectors, and the theory explains .73 of the allowed and .55 of the forbidden waves.
 
 # %% [markdown]
@@ -750,8 +750,8 @@ results.save_figure(fig, "circuits", alt=alt)
 # **Figure `circuits`.** A dot per key frequency of the four networks; open, where outer vectors are uneven or tied (above .4 in the last panel). First, the share of the waves that its neurons write (each neuron less its mean) which the theory explains, over the theory's amplitude. Where outer vectors are spread as the derivation assumes it is
 # above .95. Of the other seven, mostly weak ones, one reaches .97, four .85 to .88, and 12 and 22 of seed 2 only .2 and .4. Second, what the theory leaves: most of it is written at $k$ itself, a smaller part at the overtones $2k$ and $3k$. In 15 of the 32 circuits more than half of the rest at $k$ comes from inputs that mix
 # $k$ with $3k$. Third, the cosine between each neuron's row of $W_U$ and the wave that its $u$ and $v$ predict, over the same for the wave of another neuron of the circuit (size of the cosine; means weighted by the neurons' strengths): above the line the
-# prediction says more than the frequency does. In 12 of seed 2, with seven neurons, it does not. Fourth, how uneven the outer vectors are, the largest of $|\langle e^{i\theta}\rangle|$ and $|\langle e^{2i\theta}\rangle|$ for $u$ and for $v$ (0: as on a full circle), and how much $u$ and $v$ are tied, the larger
-# of $|\langle e^{i(\theta_u - \theta_v)}\rangle|$ and $|\langle e^{i(\theta_u + \theta_v)}\rangle|$. Six circuits have ties above .4, and two have outer vectors on one axis: there the derivation is an approximation.
+# prediction says more than the frequency does. In circuit 12 of seed 2, with seven neurons, it does not. Fourth, how uneven the outer vectors are, the largest of $|\langle e^{i\theta}\rangle|$ and $|\langle e^{2i\theta}\rangle|$ for $u$ and for $v$ (0: as on a full circle), and how much $u$ and $v$ are tied, the larger
+# of $|\langle e^{i(\theta_u - \theta_v)}\rangle|$ and $|\langle e^{i(\theta_u + \theta_v)}\rangle|$. Six circuits have ties above .4, and two have outer vectors on one axis: there the derivation is an approximation. Both sides weigh alike: $|u|/|v|$ is within a tenth of 1 for every neuron.
 
 # %% [markdown]
 # Two causes keep the forbidden waves from doing more harm. Without the sign, or with the same amplitudes and angles drawn at random, the theory has the same allowed waves, but its loss rises:
