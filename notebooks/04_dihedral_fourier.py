@@ -357,8 +357,8 @@ results.save_figure(fig, "mean_square", alt=alt)
 # ## Clusters, as the original notebook counts them
 #
 # For every neuron and frequency, the fraction of the neuron's squared activation that lies in that frequency's 3 × 3 block, summed over the four regions; the best frequency is the
-# neuron's, and the neurons of one frequency are its **cluster**. The loop of the original notebook ends at 25 and cannot see 26; ours includes it. A neuron that never fires has the fraction 0, so the census below takes the mean
-# over the neurons of key representations, too.
+# neuron's, and the neurons of one frequency are its **cluster**. The loop of the original notebook ends at 25 and cannot see 26; ours includes it. Neurons that have all but vanished count like the others, so the
+# census below takes the mean over the neurons of key representations, too.
 
 # %%
 sizes = {k: int((frequency == k).sum()) for k in frequency.unique().tolist() if k > 0}
@@ -650,7 +650,7 @@ results.save_figure(fig, "theory", alt=alt)
 
 # %% [markdown]
 # **Figure `theory`.** A dot per network (open: published ones; c is another epoch of b's run and agrees with it, d was stopped early). Dashed: an untrained network. From left: the share of a key representation's weights along one inner vector, for the representation where it is
-# least (0.5 without any order); the share of its embedding in two of its four dimensions; the share of the logits' waves on forbidden answers, where one half alone proves nothing, as an untrained network has it, too (what it lacks: along the theory's two waves the amplitudes of each key frequency on forbidden and on allowed answers differ by less than a tenth, without training by up to many times);
+# least (0.5 without any order); the share of its embedding in two of its four dimensions; the share of the logits' waves on forbidden answers, where one half alone proves nothing, as an untrained network has it, too (what it lacks: along the theory's two waves the amplitudes of each key frequency on forbidden and on allowed answers differ by less than a tenth, in an untrained network by up to 13 times);
 # the share of the allowed and of the forbidden waves that the theory explains with one amplitude for each key representation, its angle read from the embeddings. In d one frequency still has two inner vectors, and the theory explains .73 of the allowed and .55 of the forbidden waves.
 
 # %% [markdown]
