@@ -76,7 +76,7 @@ clean: ## remove what runs leave behind; .venv, data/ and figures/ stay
 
 # torch and torchvision first: once they are there, nothing below can pull in other builds of them.
 $(ENV):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5) and "Python 3.11.5 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv --clear .venv
 	$(PIP) $$(grep -E '^$(if $(TORCH),torch(vision)?,torch)==' requirements.lock) $(TORCH_INDEX)
 	$(PIP) -r requirements.lock

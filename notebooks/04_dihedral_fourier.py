@@ -24,8 +24,7 @@
 # validation as a TODO and called one result weird; both are taken up.
 #
 # **Among the five.** [01](01_mnist_bilinear.ipynb) and [02](02_tinystories.ipynb) read features off weights where nobody knows what should be there; here the task has an exact
-# theory, and the features found can be compared with it. That features are directions is what [05](05_toy_superposition.ipynb) and [03](03_mnist_sae.ipynb) are about. All five
-# check what they read, by taking it away or by comparing with chance.
+# theory, and the features found can be compared with it. [05](05_toy_superposition.ipynb) and [03](03_mnist_sae.ipynb) are about features as directions. All five check what they read, by removing it or by comparing it with chance.
 
 # %% tags=["parameters"]
 MODE = "full"  # "quick" changes something only with RETRAIN: 1,000 epochs
@@ -323,7 +322,7 @@ slider_page(pages, [str(i) for i in strong[:9]], "neuron_fourier", "neuron ", al
 # %% [markdown]
 # ## All neurons, and what reaches the logits
 #
-# Mean squared coefficient over the regions and neurons, each neuron centred first (a neuron's mean adds one constant vector to the logits of every pair); the same for the logits.
+# We take the mean squared coefficient over the regions and neurons, each neuron centred first (a neuron's mean adds one constant vector to the logits of every pair), and the same of the logits.
 # From hidden layer to logits everything is linear, so whatever is in the first map and missing in the second has been cancelled by $W_U$. A **linear** term has the constant in one
 # direction and a wave in the other; a **quadratic** term has waves in both. The original notebook says of the constant vector that it does not affect probabilities. It does, a little: it differs between
 # outputs. The column `constant_loss` holds the loss without it over the loss.
@@ -356,9 +355,7 @@ results.save_figure(fig, "mean_square", alt=alt)
 # %% [markdown]
 # ## Clusters, as the original notebook counts them
 #
-# For every neuron and frequency, the fraction of the neuron's squared activation that lies in that frequency's 3 × 3 block, summed over the four regions; the best frequency is the
-# neuron's, and the neurons of one frequency are its **cluster**. The loop of the original notebook ends at 25 and cannot see 26; ours includes it. Neurons that have all but vanished count like the others, so the
-# census below takes the mean over the neurons of key representations, too.
+# For every neuron and frequency we compute the fraction of the neuron's squared activation that lies in that frequency's 3 × 3 block, summed over the four regions. A neuron belongs to the frequency with the largest fraction; the neurons of one frequency are its **cluster**. The loop of the original notebook ends at 25 and cannot see 26; ours includes it. Neurons that have all but vanished count like the others, so the census below takes the mean over the neurons of key representations, too.
 
 # %%
 sizes = {k: int((frequency == k).sum()) for k in frequency.unique().tolist() if k > 0}
@@ -387,8 +384,7 @@ print(", ".join(f"{k}: {size} neurons" for k, size in sizes.items()))
 # ## The census by representation
 #
 # `neuron_irreps` asks in which representation a neuron's variance over **all** pairs lies. It differs from the original's count in one point: a quarter's constant is no longer
-# explained for free. A neuron that fires at one level in one quarter and nowhere else, a detector of parity, has some noise frequency and the fraction 1 in the original's count.
-# Here it belongs to the sign. A representation is **key** where holding its neurons at their means multiplies the loss by 1.1 or more.
+# explained for free. A detector of parity, which fires at one level in one quarter and nowhere else, has a chance frequency and the fraction 1 in the original's count. Here it belongs to the sign. A representation is **key** where holding its neurons at their means multiplies the loss by 1.1 or more.
 
 # %%
 homes = {seed: groups.neuron_irreps(its_cache["hidden"], group)[0] for seed, (_, its_cache) in outputs.items()}
@@ -450,14 +446,13 @@ results.save_page(page, "census", alt="The census: each neuron's representation,
 # **Figure `neuron_frequencies`.** A dot per neuron, as the original notebook draws it. Orange is frequency 26, which its loop misses. Green
 # are sign neurons: constant in each quarter, hence "explained" by any frequency.
 #
-# **Figure `census`.** The causal census of each network: by what factor the loss rises when the neurons of a representation are held at their means (dotted: the line of a key
-# representation); the numbers count those neurons. Clusters without a bar are remains: weight decay has shrunk them to nothing, but a count of neurons sees them. The interactive
+# **Figure `census`.** The causal census of each network: by what factor the loss rises when the neurons of a representation are held at their means (dotted: the threshold of a key representation); the numbers count those neurons. Weight decay has shrunk the clusters without a bar to nothing, but a count of neurons sees them. The interactive
 # page names each neuron of the network of seed 1 on hover.
 
 # %% [markdown]
 # ## The read-out keeps the frequencies apart
 #
-# $W_U$ once more, but only the rows of the neurons of one representation: does a neuron of frequency $k$ write waves of frequency $k$ only?
+# Does a neuron of frequency $k$ write waves of frequency $k$ only? We look at the rows of $W_U$ that belong to the neurons of one representation.
 
 # %%
 by_cluster = [read_out[[home == k for home in homes[SEED]]].sum(1).square().sum(0) for k in key_frequencies[SEED]]
@@ -556,7 +551,7 @@ print(f"loss {loss:.4g} before, {ablated_loss:.4g} after: {loss / ablated_loss:.
 # $\rho$ and for both sides. How far the trained network does this is measured below.
 #
 # **Many neurons.** Let $u$ and $v$ be spread evenly, and independently of each other, over the unit circle, and write $p = \rho(x)a$ and $q = \rho(y)^{\mathsf T}a$. The sum over the neurons is an average over $u$
-# and $v$ of $\mathrm{ReLU}(\langle u, p\rangle + \langle v, q\rangle)\,\langle u, \rho(z)v\rangle$. To mirror $u$ on the line through $p$ does not change what the ReLU sees, so
+# and $v$ of $\mathrm{ReLU}(\langle u, p\rangle + \langle v, q\rangle)\,\langle u, \rho(z)v\rangle$. Mirroring $u$ on the line through $p$ does not change what the ReLU sees, so
 # only the part of $u$ along $p$ survives the average; likewise for $v$ and $q$. The average of $\mathrm{ReLU}(\cdot)\,u v^{\mathsf T}$ is therefore $c\, p q^{\mathsf T}$ with a
 # constant $c$ (it is $4/3\pi^2$), and
 #
@@ -569,13 +564,13 @@ print(f"loss {loss:.4g} before, {ablated_loss:.4g} after: {loss / ablated_loss:.
 #
 # If $z$ has the parity of $xy$, then $g$ is a rotation: the first term is a wave with its crest at $g = 1$, that is, at $z = xy$; in the second, $S_a\rho(g)$ mirrors, and the
 # trace of a mirroring is 0. If $z$ has the wrong parity, $g$ is a reflection: the first term is 0, and the second, the trace of a rotation, is a wave of the **same size**. The
-# first term lives on the allowed answers only, the second on the forbidden ones only. One half is an identity of this circuit.
+# first term lives on the allowed answers only, the second on the forbidden ones only. The share of one half is an identity of this circuit.
 #
 # **What limits the harm.** A forbidden wave has its crest where $\rho(g)$ comes nearest to $S_a$, a mirroring whose axis mostly lies between those of the group. Allowed waves of all frequencies
 # have their crest at one place and add up there. Forbidden ones have it where their $a$ puts it, and training has put them apart. Two things thus limit the harm: sign neurons (without them the theory's
 # loss is 5 to 12 times as high) and the angles (at random ones it is 3 to 6 times as high). Harm is left: in published networks without sign neurons forbidden answers carry 64 % of the loss.
 #
-# **The sign** is the same circuit in one dimension, where $a a^{\mathsf T} = 1 = I$. Nothing is wasted: its logit is the character itself, one level for allowed answers and
+# **The sign** is the same circuit in one dimension, where $a a^{\mathsf T} = 1 = I$. Its logit is the character itself, one level for allowed answers and
 # another for forbidden ones. So the sign neurons together, each of which fires in one quarter of the table, lower all forbidden answers by a constant.
 #
 # **Why one vector?** The derivation does not say. A guess: it is cheaper under weight decay, as the embedding then needs two of the four dimensions that the entries of $\rho_k$
@@ -799,7 +794,7 @@ results.save_figure(fig, "mean_logits", alt=alt)
 # ## Two regimes of the ablation
 #
 # The loss is so small that it equals the mean probability of a wrong answer, and the ablation removes the part of it that lies on forbidden answers. Sign neurons have already
-# lowered that part. So the ablation should win little where a network has sign neurons, and much where it has none, or where they are held at their means.
+# lowered that part. So the ablation should lower the loss little where a network has sign neurons, and much where it has none or they are held at their means.
 
 
 # %%
@@ -837,7 +832,7 @@ results.save_figure(fig, "ablation", alt=alt)
 
 # %% [markdown]
 # **Figure `ablation`.** By what factor the ablation lowers the loss: of each network as it is (filled; a square where it never had any sign neurons) and with its sign neurons held at their means (open). The number below each
-# name counts its sign neurons; a, b, e and d are published ones (d was stopped early). Open dots of networks that have sign neurons are interventions: of networks that never had any, b and e, the factor is 2.8. The dashed line is what the original notebook prints for its own model.
+# name counts its sign neurons; a, b, e and d are published ones (d was stopped early). The open dots of networks with sign neurons are interventions; the networks that never had any, b and e, have a factor of 2.8. The dashed line is what the original notebook prints for its own model.
 
 # %% [markdown]
 # ## A network written down from theory
@@ -973,7 +968,7 @@ late.round(4)
 # %% [markdown]
 # **Figure `birth`.** A line per network, on one epoch axis (linear up to 100, then logarithmic). Above: the losses, which fall by four more orders of magnitude while the accuracy is already 1, as memorising and generalising come almost together when nine tenths of the table are seen;
 # the representations with 0.05 % of the power or more, of which the network gives up one after another; the share of the weights along one inner vector (mean over the representations that end as key, weighted by power; 0.5 without order). Below: the power of the sign neurons; the forbidden share
-# of the waves, one half at random initialisation already, since a random vector on the right has no preference either. It dips to .47, returns to .50, and in seed 3 falls again to .489. Last, the factor of the ablation.
+# of the waves, one half at random initialisation already, because random weights prefer no parity. It dips to .47, returns to .50, and in seed 3 falls again to .489. Last, the factor of the ablation.
 #
 # **Would more epochs change it?** The table holds, over all epochs logged from 30,000 on, the highest factor and how far it and the forbidden share move, the number of different sets of live representations and the least power of the sign neurons; then the lowest forbidden share of all epochs and the last one.
 
@@ -982,7 +977,7 @@ late.round(4)
 #
 # With 30 % of the pairs and weight decay 0.7 memorising and generalising lie far apart. `sweeps/04_dihedral_fourier_grokking.py` trains such networks and keeps, for each logged
 # epoch, two losses after Nanda and others: **restricted**, with nothing but the key representations left in the hidden layer, over all pairs; and **excluded**, with one of them
-# removed, over the training pairs. Key is what is key at the end.
+# removed, over the training pairs. The key representations are those of the end of training.
 
 # %%
 grokking = results.read_sweep("04_dihedral_fourier_grokking")
@@ -1159,7 +1154,7 @@ results.findings(rows)
 # right one. Sign neurons and the angles limit their harm: without the sign the theory's loss is 5 to 12 times as high, at random angles 3 to 6 times. The theory has one angle and one amplitude for each
 # representation.
 #
-# "This is weird" is thus answered: the forbidden waves are no failure to clean up but the other half of $aa^{\mathsf T}$. And how much a network gains when they are removed depends on a
+# This answers "this is weird": the forbidden waves are no failure to clean up but the other half of $aa^{\mathsf T}$. How much a network gains when they are removed depends on a
 # representation that a count of frequencies cannot see: the four networks here have sign neurons and gain by less than a factor of 1.5; published networks without any gain by 2.8.
 #
 # The open TODO: with nothing but the key representations in the hidden layer the loss is 0.9 to 1.9 times the unchanged one.
@@ -1178,8 +1173,7 @@ results.findings(rows)
 # ## Limits
 #
 # The networks share one architecture and one recipe. They stop at 60,000 of the paper's 100,000 epochs; from 30,000 on the forbidden share, the factor of the ablation and the power of the representations hardly move (Figure `birth`), and the published a, b and e agree. That no other measure would change until 100,000 is not shown. Of the waves of the published d, stopped early, the theory explains .73 (allowed) and .55 (forbidden). Two weak circuits of one network it does not explain. Of what it leaves elsewhere, most is written at $k$ itself, often
-# from inputs that mix $k$ with $3k$, a smaller part at $2k$ and $3k$; what $W_U$ wins by it we have not measured. Why weight decay should prefer one inner vector is a guess. The line of 1.1 for a key representation
-# is a choice; the representations near it are named in the census. All four networks have sign neurons; what holds without is seen on published ones and with those neurons held. On the smaller groups sign-free runs with a second inner vector have factors below 2. In grokking and in the smaller groups a representation can keep two inner vectors for as long as we trained. Training repeats bit
+# from inputs that mix $k$ with $3k$, a smaller part at $2k$ and $3k$; what $W_U$ wins by it we have not measured. Why weight decay should prefer one inner vector is a guess. The threshold of 1.1 for a key representation is a choice; the representations near it are named in the census. All four networks have sign neurons; what holds without is seen on published ones and with those neurons held. On the smaller groups sign-free runs with a second inner vector have factors below 2. In grokking and in the smaller groups a representation can keep two inner vectors for as long as we trained. Training repeats bit
 # for bit only on the same machine with the same number of threads.
 #
 # ## References

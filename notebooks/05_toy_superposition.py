@@ -16,18 +16,17 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/05_toy_superposition.ipynb)
 #
 # **Claim.** Forty-nine features of an MNIST classifier, pressed through a plane, gather in few directions in some
-# training runs. What gathers them is one offset that all of them share; the encoder's own columns spread over the plane
-# like random ones. In Elhage's toy model, set up properly, sparsity decides how features share a plane (pairs, digons,
-# pentagons), and a plane holds of the MNIST features what two principal components hold.
+# training runs. One offset that all of them share gathers them; the encoder's own columns spread over the plane like
+# random ones. In Elhage's toy model, set up properly, sparsity decides how features share a plane (pairs, digons,
+# pentagons), and a plane holds as much of the MNIST features as two principal components do.
 #
 # This section starts from a public replication notebook ("the original notebook" below) of Elhage and others (2022),
 # *Toy Models of Superposition*, [arXiv 2209.10652](https://arxiv.org/abs/2209.10652).
 #
 # **Among the five.** When features outnumber dimensions they must share directions: this notebook shows when and how.
-# [03](03_mnist_sae.ipynb) asks the opposite question, how to take them apart again.
-# [01](01_mnist_bilinear.ipynb) and [02](02_tinystories.ipynb) read features off weights,
-# [04](04_dihedral_fourier.ipynb) in a network whose task has an exact theory. All five check what they read: by what
-# is left when it is taken away, or by what chance would give.
+# [03](03_mnist_sae.ipynb) asks the opposite question, how to take them apart again. [01](01_mnist_bilinear.ipynb) and
+# [02](02_tinystories.ipynb) read features off weights, [04](04_dihedral_fourier.ipynb) reads a network whose task has
+# an exact theory. All five check what they read, by removing it or by comparing it with chance.
 
 # %% tags=["parameters"]
 MODE = "full"  # "quick" trains on 2,000 images and shortens the toy models to a thirtieth
@@ -107,9 +106,9 @@ nets, net_histories = zip(*runs.cached(sp.train_feature_net, classifiers, images
 #   to 0..1;
 # - its **direction**: the mean code of the images when all the other features are set to 0.
 #
-# Done literally, this means 98 passes over the images per epoch. But before its tanh the code is linear in the
-# features: to remove or isolate one feature is to subtract or keep one column of $W_{enc}$. `feature_importance` and
-# `feature_directions` use that; `train_plane` calls them after each epoch.
+# Done literally, this takes 98 passes over the images per epoch. But the code is linear in the features before its
+# tanh: removing a feature subtracts its column of $W_{enc}$, and isolating it keeps only that column.
+# `feature_importance` and `feature_directions` use that; `train_plane` calls them after each epoch.
 
 # %%
 pairs = [(sp.PlaneAutoencoder(config, s).to(DEVICE), config, SEED, net) for s, net in zip(SEEDS, nets, strict=True)]
@@ -120,7 +119,7 @@ importances = torch.stack([sp.scaled_importance(r) for r in rises.flatten(0, 1)]
 # %% [markdown]
 # ## First experiment: the features as arrows
 #
-# Each feature keeps its colour in all pictures: dark for the one that is most important after epoch 20, light for the
+# Each feature keeps its colour in all pictures, from dark for the most important one after epoch 20 to light for the
 # least. An arrow ends at importance × direction ("free length", the original's left panel) or at importance × unit
 # direction ("unit length", its right panel), where the length shows the importance alone. A direction of length 0 has
 # no unit vector and stays 0.
@@ -171,11 +170,10 @@ alt = "The 49 features as arrows of their importance's length after each of the 
 results.save_figure(fig, "directions_all_epochs", alt=alt)
 
 # %% [markdown]
-# **Figure `directions_all_epochs`.** Importance × unit direction after each of the 20 epochs; the panels of a row share
-# one scale, the grey cross is the origin, and each feature keeps its colour. In this run the bundle opens: at the end a
-# few long arrows stand out, but half of the importance points elsewhere. (The original notebook saw "around 2
-# features" at the end; other runs in figure `offset`.)
-# Free length is in the animation below.
+# **Figure `directions_all_epochs`.** Importance × unit direction after each of the 20 epochs; the panels of a row
+# share one scale, the grey cross is the origin, and each feature keeps its colour. In this run the bundle opens: at
+# the end a few long arrows stand out, but half of the importance points elsewhere. The original notebook saw "around
+# 2 features" at the end. Figure `offset` has other runs, the animation below the free length.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 import plotly.graph_objects as go
@@ -212,10 +210,10 @@ for col, points in enumerate(ends.values(), start=1):
 results.save_page(page, "directions_animation", alt="The 49 features as arrows, animated over the 20 epochs")
 
 # %% [markdown]
-# The same as an animation with a slider, and the number of each feature under the pointer, is the interactive page
-# `directions_animation` that `make figures` writes under `figures/05_toy_superposition/pages/`.
+# The interactive page `directions_animation` shows the same as an animation with a slider, with the number of the
+# feature under the pointer.
 #
-# What importance and direction mean, done literally for one feature, with a copy of all the features:
+# Importance and direction of one feature, computed literally from a copy of all features:
 
 # %%
 x = images.train_x.to(DEVICE)
@@ -269,10 +267,10 @@ results.save_figure(fig, "training_curves", alt=alt)
 
 # %% [markdown]
 # **Figure `training_curves`.** Left: accuracy of the classifier after each epoch, here (blue) and in the original
-# notebook (crosses): two runs of one recipe. Middle: its cross entropy, as the mean of the epoch and in the last batch
-# alone, the only number that the original prints. Right: the autoencoder's error over all images, and its last batch
-# beside the original's. The dotted line is the error when each feature is replaced by its mean, without any code at
-# all: after 20 epochs the autoencoder has only just passed it.
+# notebook (crosses): two runs of one recipe. Middle: its cross entropy, as the mean of the epoch and in the last
+# batch alone, the only number that the original prints. Right: the autoencoder's error over all images, and its last
+# batch beside the original's. The dotted line is the error when each feature is replaced by its mean: after 20 epochs
+# the autoencoder has only just passed it.
 
 # %%
 sparsity = (h == 0).float().mean(0)
@@ -291,13 +289,14 @@ results.record(
 # %% [markdown]
 # ## How many directions are these?
 #
-# "Around two" can be made a number. Take the best $k$ rays from the origin, and sum the importance of all features
-# whose direction is within 15° of one of them: `gathered_share`. Random directions do not give 0 here, because the
-# rays are chosen to fit: the line to beat is what 49 uniformly random angles with the same importances give, in 2,000
-# draws (200 for three rays).
+# `gathered_share` makes "around two" a number. It takes the best $k$ rays from the origin and sums the importance of
+# all features whose direction is within 15° of one of them. Random directions do not give 0, because the rays are
+# chosen to fit. The baseline is what 49 uniformly random angles with the same importances give, in 2,000 draws (200
+# for three rays).
 #
-# And one thing must be taken apart first. A feature that is alone *and off* still has a code, $\tanh(b_{enc})$; all
-# 49 measured directions share this offset. What tells the features apart is the other part, the columns of $W_{enc}$.
+# One part of the directions is common to all of them. A feature that is alone *and off* still has a code,
+# $\tanh(b_{enc})$; all 49 measured directions share this offset. Only the columns of $W_{enc}$ tell the features
+# apart.
 
 # %%
 last = importances[:, -1]  # [run feature]
@@ -350,11 +349,11 @@ results.save_figure(fig, "offset", alt=alt)
 
 # %% [markdown]
 # **Figure `offset`.** Left: importance × encoder column, the arrows without the common offset. Middle: share of the
-# importance within 15° of the best two rays, for the measured directions over the epochs; dark for seed 0, light for
-# five more; dashed, the mean of random angles with the importances of seed 0, grey, 95 % of their draws. In most runs
-# the share falls first and then rises again; in seed 0 it only falls. Right: the same against the number of rays after
-# epoch 20, thin lines for single seeds, thick for their mean. The measured directions (blue) gather more than random
-# angles (grey); the encoder columns (red) do not.
+# importance within 15° of the best two rays, for the measured directions over the epochs (dark: seed 0; light: five
+# more seeds; dashed: the mean of random angles with the importances of seed 0; grey: 95 % of their draws). In most
+# runs the share falls first and then rises again; in seed 0 it only falls. Right: the same against the number of rays
+# after epoch 20, thin lines for single seeds, thick for their mean. The measured directions (blue) gather more than
+# random angles (grey); the encoder columns (red) do not.
 
 # %%
 two = {name: values[:, 1] for name, values in shares.items()}  # near the best two rays, [run]
@@ -376,8 +375,9 @@ results.record(
 # %% [markdown]
 # ## Second experiment: what the weights say
 #
-# Features sorted by importance, the most important first; all from the weights after epoch 20. The interference of a
-# feature is $\sum_{j \ne i} (w_i \cdot w_j)^2$, over the encoder's columns and over the decoder's rows.
+# The features are sorted by importance, the most important first; all weights are those after epoch 20. The
+# interference of a feature is $\sum_{j \ne i} (w_i \cdot w_j)^2$, over the encoder's columns and over the decoder's
+# rows.
 
 # %%
 order = last[0].argsort(descending=True)
@@ -417,11 +417,11 @@ alt = "Norm, bias and interference of the features by importance, and the produc
 results.save_figure(fig, "second_experiment", alt=alt)
 
 # %% [markdown]
-# **Figure `second_experiment`.** Above, by rank of importance: the norm of the encoder's column falls with the rank, as
-# the original notebook found (in all six runs: table of findings); the decoder's bias rather
-# falls too, and rises only in the original's reversed array (dotted); interference among encoder columns is near 0,
-# among decoder rows it is not (logarithmic axis). Below: the product of both weights, all of it and only its largest
-# 1 %, with one colour scale. Important features, left, reach far more than the diagonal.
+# **Figure `second_experiment`.** Above, by rank of importance: the norm of the encoder's column falls with the rank,
+# as the original notebook found (in all six runs: table of findings). The decoder's bias mostly falls, too, and rises
+# only in the original's reversed array (dotted). Interference is near 0 among encoder columns and not among decoder
+# rows (logarithmic axis). Below: the product of both weights, all of it and only its largest 1 %, with one colour
+# scale. Important features (left) reach many outputs besides their own.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(5.6, 2.6))
@@ -524,11 +524,11 @@ results.save_figure(fig, "toy_maps", alt=alt)
 
 # %% [markdown]
 # **Figure `toy_maps`.** Twenty features in five dimensions, $I_i = 0.7^i$, from dense (left) to very sparse (right).
-# Above, $W^T W$: on the diagonal what is represented, blue beside it the opposite partner of a digon. Below, the
-# length of each feature, and as colour its superposition $\sum_{j \ne i} (\hat W_i \cdot W_j)^2$; from 1 on, the
-# other features together activate its direction as strongly as it does itself. Dense, the five most important features get one dimension
-# each and nothing else is kept; with sparsity, more features share. (One run of 3,000 steps; where features are as rare
-# as on the right, longer trainings still move.)
+# Above, $W^T W$: the diagonal shows what is represented, blue beside it the opposite partner of a digon. Below, the
+# length of each feature, coloured by its superposition $\sum_{j \ne i} (\hat W_i \cdot W_j)^2$; from 1 on, the other
+# features together activate its direction as strongly as it does itself. In dense data the five most important
+# features get one dimension each and no other is kept; in sparse data more features share them. (One run of 3,000
+# steps; where features are as rare as on the right, longer trainings still change the picture.)
 
 # %% [markdown]
 # ### Five features in two dimensions: pairs, digons, pentagons
@@ -595,16 +595,17 @@ alt = "Five features in the plane at five sparsities, how often each figure occu
 results.save_figure(fig, "toy_geometry", alt=alt)
 
 # %% [markdown]
-# **Figure `toy_geometry`.** Five features in two dimensions. Above, planes of the slider page below, one model each of
-# 9,000 steps: falling importance (first row) and equal importance (second row). Below, left and middle: the geometries
-# of 100 models at each sparsity after their longest training. Right: the share of models whose geometry is another after
-# 20,000 steps than after 3,000 (circles), after 60,000 than after 20,000 (crosses); solid for falling, dotted for equal
-# importance. As features get rarer, a pair at a right angle gives way to two digons, and these to a pentagon. At S = 0.2
-# and 0.3 models of equal importance keep three features. They have the dimensionalities of a triangle, about 2/3, but
-# seldom its angles: mostly they stand in a fan of about 130°, which is a triangle with one arm turned round. Squares of
-# cosines, and so the $D_i$, cannot tell the two apart. At S = 0.999 a fifth of the models is left with two digons after
-# 60,000 steps, nearly the same models for both kinds of importance, which share first weights and data. In dense data of
-# equal importance 3,000 steps are too few (dotted, left), and nothing longer than 20,000 was tried.
+# **Figure `toy_geometry`.** Five features in two dimensions. Above: planes of the slider page below, one model of
+# 9,000 steps each, with falling importance (first row) and equal importance (second row). Below, left and middle: the
+# geometries of 100 models at each sparsity after their longest training. Right: the share of models whose geometry
+# changes between 3,000 and 20,000 steps (circles) and between 20,000 and 60,000 (crosses); solid for falling, dotted
+# for equal importance. As features get rarer, a pair at a right angle gives way to two digons, and these to a
+# pentagon. At S = 0.2 and 0.3 models of equal importance keep three features. They have the dimensionalities of a
+# triangle, about 2/3, but seldom its angles: mostly they stand in a fan of about 130°, which is a triangle with one
+# arm turned round. The $D_i$ contain squares of cosines and cannot tell the two apart. At S = 0.999 a fifth of the
+# models is left with two digons after 60,000 steps, nearly the same models for both kinds of importance, which share
+# first weights and data. In dense data of equal importance 3,000 steps are too few (dotted, left), and nothing longer
+# than 20,000 was tried.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 titles = [[sp.geometry(w) for w in kind] for kind in w_slide]
@@ -646,12 +647,12 @@ results.save_page(page, "toy_slider", alt="The columns of W over sparsity, with 
 #
 # ### When is a feature given a dimension of its own?
 #
-# The smallest case is two features for one dimension. The first has importance 1, the second any other. Three weights
-# are worth comparing, with $p = 1 - S$ the share of inputs in which a feature is there. Its square has the mean $p/3$,
-# and its variance is $p/3 - p^2/4$. To keep only the first feature costs $I_2\,(p/3 - p^2/4)$, only the second
-# $p/3 - p^2/4$. With both on one axis in opposite directions, $W = (1, -1)$, the ReLU hides each from the other unless
-# both are there at once. Then one is lost and the other damped, which costs $(1 + I_2)\, p^2 / 6$: the smaller of two
-# uniform numbers has the mean square 1/6. The least of the three says what a model should do.
+# The smallest case is two features for one dimension. The first has importance 1, the second any other. A feature is
+# there in a share $p = 1 - S$ of the inputs, and its variance is $p/3 - p^2/4$. Three weights are worth comparing. To
+# keep only the first feature costs $I_2\,(p/3 - p^2/4)$, to keep only the second $p/3 - p^2/4$. With both on one axis
+# in opposite directions, $W = (1, -1)$, the ReLU hides each from the other unless both are there at once. Then one is
+# lost and the other damped, which costs $(1 + I_2)\, p^2 / 6$: the smaller of two uniform numbers has the mean square
+# 1/6. A model should do what costs least.
 
 # %%
 phase = results.read_sweep("05_toy_superposition_phase")  # ten models a point, of which some start the wrong way round
@@ -698,11 +699,12 @@ alt = "Maps of density and importance, by theory and by training: ignored, super
 results.save_figure(fig, "phase_diagram", alt=alt)
 
 # %% [markdown]
-# **Figure `phase_diagram`.** Left: what the least of the three losses says of the second feature. Middle: what the best
-# of ten trained models does with it; it follows the theory but for points near the borders. Right: how many of the ten
-# superpose the two. Where that is best, nearly all models do whose two weights start with opposite signs. If they start
-# with the same sign, one weight has to change it: of two features of about the same importance it seldom does (the dark
-# band), of a strong and a weak one it mostly does. Elhage and others leave out the worst of ten.
+# **Figure `phase_diagram`.** Left: what the least of the three losses says of the second feature. Middle: what the
+# best of ten trained models does with it; it follows the theory but for points near the borders. Right: how many of
+# the ten superpose the two. Where that is best, nearly all models whose two weights start with opposite signs do it.
+# If the weights start with the same sign, one of them has to change it: it seldom does for two features of about the
+# same importance (the dark band), and mostly does for a strong and a weak one. Elhage and others leave out the worst
+# of ten.
 #
 # ### Features per dimension
 
@@ -746,18 +748,18 @@ results.save_figure(fig, "features_per_dimension", alt=alt)
 
 # %% [markdown]
 # **Figure `features_per_dimension`.** Forty features of equal importance in ten dimensions, at 31 sparsities in five
-# training runs. Left: features per dimension, $\|W\|_F^2 / m$. Right: each feature longer than 0.1 as a dot at its own
-# fraction of a dimension, $D_i$; red, Elhage's $D^*$; grey, the fractions of the simplest geometries. Where a feature is
-# in about a third to a half of the inputs, twenty features form ten digons in each run (each has a partner opposite to
-# it) and the others are not kept. At a quarter most features have 2/5. The long plateau on the right is no geometry: all
-# forty features are kept, each has its share 10/40, and rarer features only grow longer, which $D^*$ sees and $D_i$ does
-# not. At 2/3 and 3/4, where Elhage and others draw lines, there is nothing of note.
+# training runs. Left: features per dimension, $\|W\|_F^2 / m$. Right: each feature longer than 0.1 as a dot at its
+# own fraction of a dimension, $D_i$; red, Elhage's $D^*$; grey, the fractions of the simplest geometries. Where a
+# feature is in about a third to a half of the inputs, twenty features form ten digons in each run (each has a partner
+# opposite to it) and the others are not kept. At a quarter most features have 2/5. The long plateau on the right is
+# no geometry: all forty features are kept, each has its share 10/40, and rarer features only grow longer, which
+# changes $D^*$ and not $D_i$. No plateau stands at 2/3 or 3/4, where Elhage and others draw lines.
 #
 # ### Features that come together, and features that never do
 #
 # MNIST features are not independent. Two pairs of features in a plane show what that changes; three correlated pairs
-# show what becomes of it when features are frequent. In a correlated pair one draw decides whether both are there; of
-# an anti-correlated pair one at most is, so that each feature is there half as often as its pair.
+# show what becomes of it when features are frequent. In a correlated pair one draw decides whether both features are
+# there. In an anti-correlated pair at most one is there, so that each feature is there half as often as its pair.
 
 # %%
 pairs_of = results.read_sweep("05_toy_superposition_correlated")
@@ -795,13 +797,14 @@ results.save_figure(fig, "correlated_pairs", alt=alt)
 
 # %% [markdown]
 # **Figure `correlated_pairs`.** Means of 30 models with their 95 % intervals (1.96 standard errors). Left: the cosine
-# between the two features of a pair. Four rare features form two digons. Rare features hardly ever meet, so that each of
-# the three others is equally likely to be opposite, with a mean cosine of −1/3: anti-correlated and independent pairs
-# are alike. The more often features are there, the more models put opposite what never comes together. Two features
-# that come together stand at a right angle while they are rare, and on one direction when they are frequent. Right: how
-# much of $W$ lies on what tells the two features of a pair apart. Principal components would keep the sum of each pair
-# only (0), at every share below 1. The toy model does so where pairs are frequent, and keeps both features where they
-# are rare. At 1 every feature is always there, and correlated pairs are independent ones.
+# between the two features of a pair. Four rare features form two digons. Rare features hardly ever meet, so that each
+# of the three others is equally likely to be opposite, with a mean cosine of −1/3: anti-correlated and independent
+# pairs are alike. The more often features are there, the more models put features that never come together opposite
+# to each other. Two features that come together stand at a right angle while they are rare, and on one direction when
+# they are frequent. Right: how much of $W$ lies on the difference of a pair's two features. Principal components
+# would keep only the sum of each pair (0), at every share below 1. The toy model does so where pairs are frequent,
+# and keeps both features where they are rare. At 1 every feature is always there, and correlated pairs are
+# independent ones.
 
 # %% [markdown]
 # ## Where the MNIST features sit
@@ -895,12 +898,13 @@ results.save_figure(fig, "mnist_among_synthetic", alt=alt)
 # %% [markdown]
 # ## The bridge to notebook 3: codes whose features are known
 #
-# [Notebook 3](03_mnist_sae.ipynb) asks a sparse autoencoder for the features of a network, where nobody knows the right
-# answer. Here everybody does: the codes $z = W x$ of a toy model with 40 features in 10 dimensions are made of its
-# columns. An autoencoder with 80 latents that sees only such codes should find the columns as directions of its
-# decoder. Its mark is the mean, over the features that the toy model represents (length above 0.5), of the largest
-# cosine between the feature's column and the direction of any latent that fires. Chance is the mark of 80 random
-# directions. All strengths of the L1 term are shown: who does not know the features cannot choose the best by them.
+# [Notebook 3](03_mnist_sae.ipynb) asks a sparse autoencoder for the features of a network, where nobody knows the
+# right answer. Here the answer is known: the codes $z = W x$ of a toy model with 40 features in 10 dimensions are
+# made of its columns. An autoencoder with 80 latents that sees only such codes should find the columns as directions
+# of its decoder. Its score is the largest cosine between a feature's column and the direction of any latent that
+# fires, in the mean over the features that the toy model represents (length above 0.5). Chance is the score of 80
+# random directions. All strengths of the L1 term are shown, because nobody could choose the best one without knowing
+# the features.
 
 # %%
 bridge = results.read_sweep("05_toy_superposition_bridge")
@@ -926,11 +930,12 @@ alt = "How well autoencoders find the known features of toy codes at four sparsi
 results.save_figure(fig, "bridge", alt=alt)
 
 # %% [markdown]
-# **Figure `bridge`.** Three autoencoders (dots; lines join their means) at each sparsity and strength of the L1 term. With
-# the strongest one they find nearly every feature from S = 0.7 on. The weakest stays near chance but for S = 0.7: ten
-# dimensions can be rebuilt from 80 latents in many ways, and little asks for a sparse one. S = 0.7 is the easiest,
-# because the toy model keeps only twenty features there, in ten digons at right angles; at 0.9 it keeps nearly all
-# forty. At S = 0.5 twenty of the forty inputs are on at a time, and no strength up to 0.3 finds the features kept.
+# **Figure `bridge`.** Three autoencoders (dots; lines join their means) at each sparsity and strength of the L1 term.
+# With the strongest one they find nearly every feature from S = 0.7 on. The weakest stays near chance except at S =
+# 0.7: ten dimensions can be rebuilt from 80 latents in many ways, and a weak term hardly favours a sparse one. S =
+# 0.7 is the easiest, because the toy model keeps only twenty features there, in ten digons at right angles; at 0.9 it
+# keeps nearly all forty. At S = 0.5 twenty of the forty inputs are on at a time, and no strength up to 0.3 finds the
+# features kept.
 
 # %% [markdown]
 # ## Over training runs
@@ -954,9 +959,9 @@ alt = "Eight measures of the autoencoder, one dot for each training run."
 results.save_figure(plotting.runs_strip(sweep, labels), "training_runs", alt=alt)
 
 # %% [markdown]
-# **Figure `training_runs`.** Each dot is one training run, the square their mean with one standard deviation. How much
-# of the importance gathers near two rays differs most. On average the columns gather no more than random angles do, and
-# in each run bias and norm grow with the importance.
+# **Figure `training_runs`.** Each dot is one training run, the square their mean with one standard deviation. The
+# share of the importance that gathers near two rays differs most. On average the columns gather no more than random
+# angles do, and in each run bias and norm grow with the importance.
 
 # %% [markdown]
 # ## What we found
@@ -1021,18 +1026,19 @@ results.findings(
 # ## Beyond the original notebook
 #
 # How five features share a plane is decided by their sparsity (figure `toy_geometry`) and, where several figures are
-# possible, by the first weights. Two features that compete for one dimension do what the least of three losses says, if
-# the first weights let them (figure `phase_diagram`). Forty features in ten dimensions form digons over a wide range of
-# sparsities (figure `features_per_dimension`). What comes together is kept side by side or at a right angle, what
-# never does is put opposite (figure `correlated_pairs`). And an autoencoder finds such features again, if its L1 term is
-# strong enough (figure `bridge`).
+# possible, by the first weights. Two features that compete for one dimension do what the least of three losses says,
+# if the first weights let them (figure `phase_diagram`). Forty features in ten dimensions form digons over a wide
+# range of sparsities (figure `features_per_dimension`). Features that come together are kept side by side or at a
+# right angle, features that never do opposite to each other (figure `correlated_pairs`). An autoencoder finds such
+# features again if its L1 term is strong enough (figure `bridge`).
 #
-# The MNIST features are another case. Their toy model has about one feature per dimension, as a projection has. No single
-# feature is longer than 0.5 in any of the five models, where the shuffled ones keep one. The plane holds what many
-# features have in common: it lies within 18° of the two largest principal components (the cosines of both angles are in
-# the table) and explains as much of the variance as they do, to 3 %. Shuffled, the same features leave it no more than
-# their own two principal components would (figure `mnist_among_synthetic`). Superposition in the sense of Elhage and
-# others, single features that share directions because they rarely meet, needs sparser features than these.
+# The MNIST features behave differently. Their toy model has about one feature per dimension, as a projection has. No
+# single feature is longer than 0.5 in any of the five models, where the shuffled ones keep one. The plane holds what
+# many features have in common: it lies within 18° of the two largest principal components (the cosines of both angles
+# are in the table) and explains as much of the variance as they do, to 3 %. Shuffled, the same features leave it no
+# more than their own two principal components would (figure `mnist_among_synthetic`). Superposition in the sense of
+# Elhage and others, single features that share directions because they rarely meet, needs sparser features than
+# these.
 #
 # ## Limits
 #

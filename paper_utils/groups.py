@@ -1,4 +1,4 @@
-"""Cyclic and dihedral groups, their real Fourier basis, and the MLP that learns to compose (notebook 4)."""
+"""Cyclic, dihedral and symmetric groups, their Fourier basis, and the MLP that learns to compose (notebook 4)."""
 
 import itertools
 import math
@@ -386,7 +386,7 @@ def hooked_loss(
 
 
 def hold_at_means(neurons: Bool[Tensor, " k"], hidden: Float[Tensor, "x y k"]) -> Float[Tensor, "x y k"]:
-    """The hidden activations with the marked neurons at their means over all pairs: they tell pairs apart no longer."""
+    """The hidden activations with the marked neurons at their means over all pairs."""
     return torch.where(neurons.to(hidden.device), hidden.mean((0, 1)), hidden)
 
 

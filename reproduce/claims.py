@@ -83,13 +83,21 @@ class Finding(Claim):
         return self
 
 
+class Cover(BaseModel):
+    """What stands for a notebook in README's picture: a part of a figure (left, top, right, bottom from 0 to 1)."""
+
+    notebook: Text
+    figure: Text
+    title: Text
+    part: Annotated[list[Annotated[FiniteFloat, Field(ge=0, le=1)]], Field(min_length=4, max_length=4)]
+
+
 class Claims(BaseModel):
     """All of claims.yml."""
 
     model_config = ConfigDict(extra="forbid")
     line: int
-    # "notebook/figure": what stands for a notebook on the contact sheet.
-    covers: list[Annotated[str, Field(pattern=r"^\w+/\w+$")]] = []
+    covers: list[Cover] = []
     originals: list[Original]
     findings: list[Finding]
 

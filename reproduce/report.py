@@ -1,4 +1,4 @@
-"""All that is derived from the records: README's table, CLAIMS.md, the gallery figures/README.md, the contact sheet.
+"""All that is derived from the records: README's findings and picture, CLAIMS.md, the gallery figures/README.md.
 
 It can be made again at any time, without a run; the same records, notebooks and claims give the same bytes.
 """
@@ -7,14 +7,13 @@ import io
 import math
 import re
 import sys
-import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 import nbformat
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from paper_utils.files import ROOT, replacing
 from reproduce import notebook as nb
@@ -23,8 +22,8 @@ from reproduce.claims import Claim, Finding, Original, Record, judge, load, read
 
 # Of a family with more members, all but the first are folded away.
 FAMILY = 12
-# Of the contact sheet, in pixels: a cell's width and height, and the part of that for the title.
-WIDTH, HEIGHT, TITLE = 490, 350, 46
+# Of README's picture, in pixels: its width, how high each part is, the space between parts, and a row with its titles.
+WIDTH, HEIGHT, GAP, ROW = 1264, 270, 24, 322
 START, END = "<!-- headlines: written by make verify -->", "<!-- end of headlines -->"
 
 
@@ -51,7 +50,7 @@ def sections(root: Path) -> list[Section]:
 
 
 def write(root: Path) -> None:
-    """Write README's table, CLAIMS.md, figures/README.md and the contact sheet, each only where it changes.
+    """Write README's findings and picture, CLAIMS.md and figures/README.md, each only where it changes.
 
     A ValueError says what is malformed, an OSError which picture is missing or which file cannot be written.
     """
@@ -63,7 +62,7 @@ def write(root: Path) -> None:
         "figures/README.md": gallery(run, root),
     }
     made = {file: text.encode() for file, text in texts.items()}
-    made["figures/contact_sheet.png"] = contact_sheet(run, root)
+    made["figures/cover.png"] = cover(run, root)
     for file, content in made.items():
         # Writing nothing where nothing changed lets `make verify` pass in a checkout that is read-only.
         if not (root / file).exists() or (root / file).read_bytes() != content:
@@ -109,18 +108,23 @@ def counted(paper: Iterable[Section], kind: type[Claim] = Claim) -> str:
 
 
 def headlines(text: str, paper: Sequence[Section]) -> str:
-    """README's text with the table between its markers made anew: a row a headline, and the minutes of all."""
+    """README's text with what stands between its markers made anew: a row a headline, what did not reproduce."""
     if not (START in text and END in text):
         raise ValueError(f"README.md lacks the markers {START} and {END}")
-    rows = []
-    for name, *_, record, numbers, claims in paper:
-        for claim in (claim for claim in claims if getattr(claim, "headline", False)):
-            link, shown = f"[{name}](notebooks/{name}.ipynb)", f"[{claim.sentence}](figures/{name}/{claim.figure}.png)"
-            cost = minutes([record]), f"{record['peak_mb'] / 1000:.1f} GB"
-            rows.append((link, shown, facts(claim, numbers)[0], claim.original, *cost))
-    rows.append(("all", "", "", "", minutes([section.record for section in paper]), ""))
-    made = table("notebook, headline, measured, the original, minutes, memory", rows)
-    return text[: text.index(START) + len(START)] + f"\n{made}\n" + text[text.index(END) :]
+    rows, missed = [], []
+    for name, title, *_, record, numbers, claims in paper:
+        for claim in claims:
+            value, number = facts(claim, numbers)[0], name.partition("_")[0]
+            shown = f"(figures/{name}/{claim.figure}.png)" if claim.figure else "(CLAIMS.md)"
+            if getattr(claim, "headline", False):
+                row = f"[{title}](notebooks/{name}.ipynb)", f"[{claim.sentence}]{shown}"
+                rows.append((*row, value, claim.original, minutes([record])))
+            elif getattr(claim, "verdict", "") == "differs":
+                here = f" Here: {value}." if claim.measured and claim.value is not None else ""
+                missed.append(f"- [{number}]{shown} {claim.statement}{here}")
+    made = table("notebook, what we found, measured, the original, minutes", rows)
+    made += f"\n\nOf the originals' statements ({counted(paper, Original)}) these differ; [why](CLAIMS.md):\n\n"
+    return text[: text.index(START) + len(START)] + f"\n{made}" + "\n".join(missed) + "\n" + text[text.index(END) :]
 
 
 def statements(paper: Sequence[Section]) -> str:
@@ -201,17 +205,21 @@ def _cited(claim: Claim, numbers: Mapping[str, object]) -> str:
     return " ".join(f"- {word}: {by}{claim.text} {measured} {because}".split())
 
 
-def contact_sheet(paper: Sequence[Section], root: Path) -> bytes:
-    """The figure of each notebook that claims.yml names as its cover, two in a row, as PNG."""
-    covers = dict(cover.split("/") for cover in load(root / "claims.yml").covers)
-    shown = [part for part in paper if part.name in covers]
-    sheet = Image.new("RGB", (2 * WIDTH, max(1, (len(shown) + 1) // 2) * HEIGHT), "white")
-    for i, section in enumerate(shown):
-        x, y = i % 2 * WIDTH + 8, i // 2 * HEIGHT + 8
-        ImageDraw.Draw(sheet).text((x, y), textwrap.fill(section.title, 62), "#1d1d1f", ImageFont.load_default(15))
-        with Image.open(root / "figures" / section.name / f"{covers[section.name]}.png") as image:
-            sheet.paste(ImageOps.contain(image.convert("RGB"), (WIDTH - 16, HEIGHT - TITLE - 8)), (x, y + TITLE))
-    sheet.save(buffer := io.BytesIO(), format="png", optimize=True)
+def cover(paper: Sequence[Section], root: Path) -> bytes:
+    """README's picture, as PNG: of each notebook the part of a figure that claims.yml names, equally high, in rows."""
+    picture, x, y = Image.new("RGB", (WIDTH, len(paper) * ROW + GAP), "white"), GAP, GAP
+    names = {section.name for section in paper}
+    for cover in (cover for cover in load(root / "claims.yml").covers if cover.notebook in names):
+        with Image.open(root / "figures" / cover.notebook / f"{cover.figure}.png") as image:
+            box = [round(end * side) for end, side in zip(cover.part, 2 * image.size, strict=True)]
+            part = image.convert("RGB").crop(box)
+        part = part.resize((round(part.width * HEIGHT / part.height), HEIGHT))
+        if x > GAP and x + part.width + GAP > WIDTH:
+            x, y = GAP, y + ROW
+        ImageDraw.Draw(picture).text((x, y), cover.title, "#1d1d1f", ImageFont.load_default(17))
+        picture.paste(part, (x, y + ROW - HEIGHT - GAP))
+        x += part.width + GAP
+    picture.crop((0, 0, WIDTH, y + ROW)).save(buffer := io.BytesIO(), format="png", optimize=True)
     return buffer.getvalue()
 
 

@@ -13,7 +13,7 @@ project = html_title = "How small networks compute"
 author = "The authors of this repository"
 copyright = "the authors of this repository, MIT licence"
 extensions = ["myst_nb", "paper_site"]
-include_patterns = ["index.md", "CLAIMS.md", "notebooks/*.ipynb", "figures/README.md", "checkpoints/*/README.md"]
+include_patterns = ["*.md", "notebooks/*.ipynb", "figures/README.md", "checkpoints/*/README.md"]
 
 nb_execution_mode = "off"
 nb_merge_streams = True

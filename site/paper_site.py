@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from reproduce import report  # noqa: E402
 
-SHOWN = ("CLAIMS.md", "LICENSE", "claims.yml", "checkpoints", "figures", "notebooks", "site/index.md")
+SHOWN = ("CLAIMS.md", "LICENSE", "claims.yml", "checkpoints", "figures", "notebooks", "site/guide.md", "site/index.md")
 PRINTED = re.compile(r"^Interactive page: (\S+/(\w+)/\w+/(\w+)\.html)\n?", re.MULTILINE)
 BADGE = re.compile(r"\[!\[([^]]+)\]\(https?:[^)]+\)\]")  # a picture from elsewhere: the link stays, as words
 ALTS: dict[str, str] = {}  # of a notebook's pictures, by the sha256 of their bytes, which MyST-NB names the files by
@@ -77,7 +77,7 @@ def page(path: str, notebook: str, name: str) -> str:
 
 def findings() -> str:
     """Each notebook's headlines in claims.yml with what was measured, and the picture that is its cover."""
-    covers, parts = dict(cover.split("/") for cover in report.load(ROOT / "claims.yml").covers), []
+    covers, parts = {cover.notebook: cover.figure for cover in report.load(ROOT / "claims.yml").covers}, []
     for name, title, _, record, numbers, claims in report.sections(ROOT):
         parts.append(f"### [{title}](notebooks/{name}.ipynb)")
         for claim in (claim for claim in claims if getattr(claim, "headline", False)):

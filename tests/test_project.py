@@ -1,5 +1,6 @@
 """What must agree across the project's files, and that the README says what there is."""
 
+import inspect
 import os
 import re
 import shutil
@@ -9,10 +10,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from paper_utils import bilinear
 from paper_utils.files import ROOT
-from reproduce import claims, notebook, record
+from reproduce import claims, notebook, record, report
 
 LOCKED = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line[0] != "#"]
 LOCK = dict(line.split("==") for line in LOCKED)
@@ -90,11 +93,38 @@ def test_every_claim_is_judged_and_turns_out_as_stated():
 README = (ROOT / "README.md").read_text()
 
 
-def test_readme_commands_are_targets():
-    targets = set(re.findall(r"^([a-z%-]+):", (ROOT / "Makefile").read_text(), re.M))
-    used = set(re.findall(r"(?:`|^ {4})make (?:-j\d+ )?([a-z-]+)", README, re.M))
-    trained = {f"train-{path.parent.name}" for path in ROOT.glob("checkpoints/*/train.py")}
-    assert {"figures", "test"} <= used <= targets | {name.partition("_")[0] for name in trained}
+def test_readme_commands_are_targets_and_their_words_parameters():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z%-]+):", makefile, re.M))
+    calls = re.findall(r"(?:`|^ {4})make ((?:[\w./=:-]+ ?)+)", README, re.M)
+    used = {word for call in calls for word in call.split() if "=" not in word}
+    assert {"figures", "quick", "test", "site", "verify"} <= used <= targets
+    for call in calls:
+        given = dict(word.split("=") for word in call.split() if "=" in word)
+        makes = {name for name in given if f"$({name})" in makefile or name in ("N", "NB")}
+        for path in (ROOT / "notebooks").glob(f"{given.get('NB', 'none')}*.py"):
+            known = notebook.parameters(notebook.read(path))
+            notebook.parse_parameters({name: value for name, value in given.items() if name not in makes}, known)
+        assert given.keys() <= makes or list((ROOT / "notebooks").glob(f"{given['NB']}*.py")), call
+    (python,) = re.findall(r"You need Python ([\d.]+) or newer", README)
+    assert f"({python.replace('.', ', ')})" in makefile and f"Python {python} or newer" in makefile
+
+
+def test_readme_code_does_what_it_says(capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len([line for line in example.splitlines() if line]) <= 7, "six lines and an import"
+    exec(example, {})
+    assert capsys.readouterr().out.strip() == example.rpartition("# ")[2].strip()
+    (model,) = re.findall(r"`(Bilinear.*?)`", README)
+    assert isinstance(eval(model, vars(bilinear).copy()), torch.nn.Module)
+    (call,) = re.findall(r"`bilinear\.train\((.*?)\)`", README)
+    inspect.signature(bilinear.train).bind(*call.split(", ")[:-1], **dict([call.split(", ")[-1].split("=")]))
+
+
+def test_readme_is_short_and_cites_this_version():
+    written = README[: README.index(report.START)] + README[README.index(report.END) :]
+    assert len(re.sub(r"```.*?```|\(http\S+\)", "", written, flags=re.S).split()) <= 750
+    assert f"version = {{{PROJECT['version']}}}" in README and PROJECT["urls"]["Repository"] in README
 
 
 def test_readme_links_and_rows():

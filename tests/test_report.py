@@ -1,4 +1,4 @@
-"""README's table, CLAIMS.md, the gallery and the contact sheet, made from small records and from the committed ones."""
+"""README's findings and cover, CLAIMS.md and the gallery, made from small records and from the committed ones."""
 
 import io
 import json
@@ -13,12 +13,16 @@ from PIL import Image
 from paper_utils.files import ROOT
 from reproduce import record, report
 
-WRITTEN = ("README.md", "CLAIMS.md", "figures/README.md", "figures/contact_sheet.png")
+WRITTEN = ("README.md", "CLAIMS.md", "figures/README.md", "figures/cover.png")
 STATED = """
-covers: [01_try/curve, 02_other/dot]
+covers:
+- {notebook: 01_try, figure: curve, part: [0, 0, 0.5, 1], title: "1  Blue"}
+- {notebook: 02_other, figure: dot, part: [0.0, 0.5, 1.0, 1.0], title: "2  Red"}
+- {notebook: 03_none, figure: dot, part: [0, 0, 1, 1], title: "3  Not run"}
 originals:
 - {id: odd, notebook: 01_try, statement: It is odd., verdict: not testable, because: No | one.}
 - {id: three, notebook: 01_try, statement: It is 3., value: 3, measured: a, within: [2, 4], verdict: reproduced}
+- {id: nine, notebook: 01_try, statement: It is 9., value: 9, measured: a, within: [8, 9], verdict: differs, because: X}
 findings:
 - {id: good, notebook: 01_try, sentence: A mean |cos| of 0.5., measured: a, at_least: 0, figure: curve, headline: true}
 - {id: over, notebook: 01_try, sentence: It stays., measured: b.min, at_least: a, figure: map_3}
@@ -89,10 +93,11 @@ def test_the_same_records_give_the_same_bytes_and_what_is_right_is_not_written(r
 def test_the_readmes_table(root):
     text = made(root)["README.md"].decode()
     assert text.startswith("top\n") and text.endswith("bottom\n") and "old" not in text
-    rows = text.splitlines()[2:-2]
-    link = r"| [01_try](notebooks/01_try.ipynb) | [A mean \|cos\| of 0.5.](figures/01_try/curve.png) "
-    assert rows[2] == link + "| 0.5 | - | 1.5 | 1.5 GB |"
-    assert rows[4].split(" | ")[0] == "| all" and "3.0" in rows[4] and len(rows) == 5
+    rows = text.splitlines()[2:6]
+    link = r"| [1. A try](notebooks/01_try.ipynb) | [A mean \|cos\| of 0.5.](figures/01_try/curve.png) "
+    assert rows[2] == link + "| 0.5 | - | 1.5 |" and rows[3].startswith("| [2. Another try](notebooks/")
+    assert "3: 1 not testable, 1 NOT REPRODUCED, 1 differ)" in text and text.count("\n- [01]") == 1
+    assert "\n- [01](CLAIMS.md) It is 9. Here: 0.5.\n" in text
     check_tables(text)
     runs = [{"seconds": 90, "weights": {}}, {"seconds": 60, "weights": {"a": "trained", "b": "kept"}}]
     assert report.minutes(runs[:1]) == "1.5" and report.minutes(runs) == "2.5 (weights kept)"
@@ -105,7 +110,8 @@ def test_every_statement_stands_in_claims_md_with_its_verdict(root):
     text = made(root)["CLAIMS.md"].decode()
     check_tables(text)
     check_links(root / "CLAIMS.md")
-    assert "Findings, 4: 3 hold, 1 MISSED" in text and "notebooks, 2: 1 not testable, 1 NOT REPRODUCED" in text
+    assert "Findings, 4: 3 hold, 1 MISSED" in text
+    assert "notebooks, 3: 1 not testable, 1 NOT REPRODUCED, 1 differ" in text
     assert "| It rises. | 0.5 | 0 to 0.25 | **MISSED** | - |" in text
     assert "| It stays. | 0.7 (min of 2 runs, s.d. 0.14) | at least a = 0.5 | holds | [map_3]" in text
     assert r"| It is odd. | - | - | - | not testable | No \| one. | - |" in text
@@ -129,12 +135,13 @@ def test_the_gallery_shows_every_picture_with_its_words_and_folds_a_large_family
     assert "- not testable: The original notebook: It is odd. No | one." in text
 
 
-def test_the_contact_sheet_shows_one_picture_of_each_notebook(root):
-    with Image.open(io.BytesIO(made(root)["figures/contact_sheet.png"])) as sheet:
-        pixels = sheet.convert("RGB").getcolors(10**6)
-        shares = {colour: count / (sheet.width * sheet.height) for count, colour in pixels}
-    assert shares[0, 0, 255] > 0.2 and shares[255, 0, 0] > 0.2
-    assert [colour for colour in shares if sum(colour) < 300], "titles are written"
+def test_the_cover_shows_the_part_named_of_each_notebook_that_was_run(root):
+    with Image.open(io.BytesIO(made(root)["figures/cover.png"])) as picture:
+        size, pixels = picture.size, picture.convert("RGB").getcolors(10**6)
+    counted = {colour: count for count, colour in pixels}
+    # Both are cut from 840 x 300 and equally high: the left half (1.4 times as wide as high), the lower half (5.6).
+    assert counted[0, 0, 255] == 378 * report.HEIGHT and size == (report.WIDTH, 2 * report.ROW + report.GAP)
+    assert [colour for colour in counted if sum(colour) < 200], "titles are written"
 
 
 # ---- make verify
@@ -147,11 +154,10 @@ def verify(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 def test_verify_prints_each_judgement(root, monkeypatch, capsys):
     status, said = verify(root, monkeypatch, capsys)
-    assert status == 1 and "4 of 6 claims are as claims.yml states" in said
+    assert status == 1 and "5 of 7 claims are as claims.yml states" in said
     bad = [line.split()[-1] for line in said.splitlines() if line.startswith(("MISSED", "NOT "))]
     assert bad == ["missed", "three"]
-    lines = STATED.splitlines(keepends=True)
-    (root / "claims.yml").write_text("".join(lines[:4] + lines[5:9]))
+    (root / "claims.yml").write_text(re.sub("^- {id: (three|missed).*\n", "", STATED, flags=re.M))
     assert verify(root, monkeypatch, capsys)[0] == 0
     status, said = verify(root, monkeypatch, capsys, ("figures/01_try/curve.png was altered after its run",))
     assert status == 1 and "curve.png was altered" in said
@@ -163,7 +169,7 @@ def test_verify_prints_each_judgement(root, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "file, old, new, message",
     [
-        ("claims.yml", "figure: curve", "figure: curves", r"01_try has no figure 'curves' \(near: curve\)"),
+        ("claims.yml", "figure: curve, h", "figure: curves, h", r"01_try has no figure 'curves' \(near: curve\)"),
         ("claims.yml", "measured: a,", "measure: a,", r"measure: Extra inputs are not permitted \(near: measured"),
         ("figures/01_try/record.json", "}", "", "record.json is no valid JSON"),
     ],
@@ -189,4 +195,4 @@ def test_the_committed_report_is_that_of_the_committed_records(tmp_path):
     check_links(tmp_path / "CLAIMS.md")
     check_links(tmp_path / "figures" / "README.md")
     check_tables(files["CLAIMS.md"].decode())
-    assert len(files["figures/contact_sheet.png"]) <= 400_000
+    assert len(files["figures/cover.png"]) <= 400_000

@@ -91,7 +91,7 @@ def test_every_local_link_and_anchor_resolves(documents):
 
 def test_a_page_for_each_part_and_a_finding_of_each_notebook_on_the_first(site, documents):
     names = [path.stem for path in notebook.notebooks()]
-    for name in (*(f"notebooks/{name}" for name in names), "index", "CLAIMS", "figures/README"):
+    for name in (*(f"notebooks/{name}" for name in names), "index", "guide", "CLAIMS", "figures/README"):
         assert site / f"{name}.html" in documents, name
     first = unescape((site / "index.html").read_text()).replace("’", "'")
     assert all(f"notebooks/{name}.html" in first for name in names) and len(
