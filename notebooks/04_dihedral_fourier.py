@@ -915,8 +915,6 @@ for seed, each in networks.items():
     removed = [loss_with(lambda h, k=k: h - groups.keep_irreps(h, [k], group) + h.mean((0, 1))) for k in key[seed]]
     note(seed, keep_key=loss_with(partial(groups.keep_irreps, names=key[seed], group=group)) / measures.loss[seed])
     note(seed, remove_least=min(removed) / measures.loss[seed], remove_most=max(removed) / measures.loss[seed])
-for name, column in measures.items():  # every measure of the networks, for the claims
-    results.record(**{f"{name}_each": column, f"{name}_lowest": column.min(), f"{name}_highest": column.max()})
 with_sign = measures.factor[[seed for seed in key if "sign" in key[seed]]]
 results.record(factor_with_sign_highest=with_sign.max(), sign_networks=len(with_sign))
 measures.loc[:, "keep_key":]
@@ -937,7 +935,6 @@ def epoch_axis(ax: plt.Axes, label: str) -> None:
 
 
 fig, axes = plt.subplots(2, 3, figsize=(plotting.TEXT_WIDTH, 4.2))
-late = []
 for seed, c in curves.items():
     strength, shares = np.array(c["power"]), np.array(c["inner_share"])
     kept = [irreps.index(k) for k in key_frequencies[seed]]
@@ -948,9 +945,10 @@ for seed, c in curves.items():
         ax.plot(c["epoch"], line, color=colours[seed], label=f"seed {seed}", linewidth=0.9)
     axes[0, 0].plot(c["epoch"], c["train_loss"], color=colours[seed], linestyle=":", linewidth=0.9)
     then = np.array(c["epoch"]) >= min(30_000, c["epoch"][-1])
-    late.append({"factor_highest": factor[then].max(), "factor_change": np.ptp(factor[then])})
-    late[-1] |= {"share_change": np.ptp(forbidden[then]), "live_sets": len(np.unique(strength[then] >= 5e-4, axis=0))}
-    late[-1] |= {"sign_power": strength[then, 0].min(), "share_dip": forbidden.min(), "share_end": forbidden[-1]}
+    note(seed, late_factor=factor[then].max(), late_factor_change=np.ptp(factor[then]))
+    note(seed, late_share_change=np.ptp(forbidden[then]), late_sign_power=strength[then, 0].min())
+    note(seed, late_live_sets=len(np.unique(strength[then] >= 5e-4, axis=0)))
+    note(seed, share_dip=forbidden.min(), share_end=forbidden[-1])
 labels = ["loss (nats): test (solid), training", "live representations", "share along one inner vector"]
 labels += ["power of sign neurons (%)", "forbidden share of the waves", "loss / loss after ablation"]
 for ax, label in zip(axes.flat, labels, strict=True):
@@ -959,11 +957,9 @@ axes[0, 0].set_yscale("log")
 axes[0, 1].legend()
 alt = "Six panels over the epochs: losses fall by six orders of magnitude, representations die out, the inner vector is shared after a few hundred epochs, sign neurons appear and stay, the forbidden share dips to 0.47 and returns to one half, in seed 3 to 0.49."
 results.save_figure(fig, "birth", alt=alt)
-late = pd.DataFrame(late, index=measures.index)
-for name in ("factor_highest", "factor_change", "share_change", "live_sets"):
-    results.record(**{f"late_{name}": late[name].max()})
-results.record(late_sign_power_lowest=late.sign_power.min(), share_dip_lowest=late.share_dip.min())
-late.round(4)
+for name, column in measures.items():  # every measure of the networks, for the claims
+    results.record(**{f"{name}_each": column, f"{name}_lowest": column.min(), f"{name}_highest": column.max()})
+measures.loc[:, "late_factor":].round(4)
 
 # %% [markdown]
 # **Figure `birth`.** A line per network, on one epoch axis (linear up to 100, then logarithmic). Above: the losses, which fall by four more orders of magnitude while the accuracy is already 1, as memorising and generalising come almost together when nine tenths of the table are seen;
@@ -1076,13 +1072,8 @@ cases = [thirds.order == 3, thirds.order == 5, half, thirds.inner_share < 0.95]
 kinds = np.select(cases, list(tones)[:4], "other")
 look = {"hue": kinds, "hue_order": list(tones), "palette": tones, "dodge": True, "jitter": False, "size": 3.5}
 sns.stripplot(x=thirds.n, y=thirds.forbidden_share, ax=axes[2], alpha=0.8, **look)
-axes[2].set(
-    title="forbidden share of each\nkey representation",
-    xlabel="$D_n$",
-    ylabel="",
-    ylim=(-0.25, 0.55),
-    yticks=[0, 0.1, 0.2, 0.3, 0.4, 0.5],
-)
+axes[2].set(title="forbidden share of each\nkey representation", xlabel="$D_n$", ylabel="", ylim=(-0.25, 0.55))
+axes[2].set_yticks(np.arange(0, 0.6, 0.1))
 axes[2].legend(title="order", loc="lower center", ncols=3, handletextpad=0, columnspacing=0.8)
 order = ["sign", "2d", "standard", "standard-sign"]
 look = {"order": order, "hue": "key", "palette": {True: "0.3", False: "0.75"}, "size": 4, "jitter": False}
