@@ -32,7 +32,6 @@ NAMES = {
     "activation_maps": r"x r\^\d.*y r\^\d.*neuron",
     "neuron_fourier": r"x (Const|cos|sin).*y (Const|cos|sin)",
     "census": r"neuron \d+: (sign|\d+)",
-    "mean_square": r"x (Const|cos|sin).*y (Const|cos|sin)",
     "directions_animation": r"feature \d+, rank \d+",
     "toy_slider": r"feature \d, length \d",
 }
