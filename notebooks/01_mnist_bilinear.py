@@ -603,12 +603,12 @@ results.save_figure(fig, "grid", alt=alt)
 # **Figure `grid`.** Six training runs (dots) for each noise and weight decay, their mean (cross) and its 95 % t-interval (none in the third panel, whose dots lie at levels; three pairs of runs in the fifth). Last panel: by how much a setting multiplies the effective rank (decay of 0.5 over none, noise of 0.33 over none), with the 95 % t-interval over six pairs of runs of equal seed; left of the dashed line it lowers the rank.
 # (Compare Figure 19 of the follow-up paper.)
 #
-# Weight decay makes the effective rank low: it divides it by about four, with narrow intervals (printed above). In $h_1$'s own units noise of 0.33 (here on input and layers together) raises it by 7 to 8 %, as appendix E says; it does not lower it, as section 4.1 says.
+# Weight decay divides the effective rank by about four, with narrow intervals (printed above). In $h_1$'s own units noise of 0.33 (here on input and layers together) raises it by 7 to 8 %, as appendix E says; it does not lower it, as section 4.1 says.
 # A reproduction by others found the same of decay ("the primary driver of low-rank structure", abstract of [openreview 6k7qRdz7rD](https://openreview.net/forum?id=6k7qRdz7rD)).
 # Two cautions. Training alone already halves the rank of an untrained model (dashed), and ten eigenvectors name the images as the full model does at rank 100 nearly as well as at 25 (99.0 % or more in each run): decay mostly shrinks a tail that decides little.
 # And the rank depends on the units of $h_1$; the table below also has it with each direction weighted by how much the data use it (eigenvalues of $S^{1/2} B_c S^{1/2}$, $S$ the second moments of $h_1$ over the training images). So weighted, noise makes no difference.
 #
-# What noise does: it makes the network more accurate, and moves the patterns' power out of pixels that rarely carry ink. It makes two runs less alike. Decay costs accuracy with noise and without (paired intervals printed above), and makes runs more alike.
+# Noise makes the network more accurate and moves the patterns' power out of pixels that rarely carry ink. It makes two runs less alike. Decay costs accuracy with noise and without (paired intervals printed above), and makes runs more alike.
 #
 # **Why does one eigenvector do better with noise?** The third panel's dots lie at levels about a tenth of the images apart. A digit whose one eigenvector has a negative eigenvalue has a logit of at most 0, so its images go to the digits with positive ones.
 # The table shows, at a decay of 0.5, for which digits the eigenvalue of largest size is negative, and what is read when each digit keeps its most *positive* eigenvector instead.
