@@ -15,16 +15,12 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/02_tinystories.ipynb)
 #
-# **Claim.** In a transformer whose MLP multiplies two linear maps, what the MLP contributes to an output token is one symmetric matrix, taken from the weights alone.
-# Its eigenvectors say which pairs of earlier words raise or lower that token, and each can be written in words: as what it looks for in the token itself, and in what each attention head brings.
+# **Claim.** TODO
 #
 # After Pearce, Dooms and Rigg (2024), [arXiv 2406.03947](https://arxiv.org/abs/2406.03947), whose notebook is "the original notebook" below.
-#
-# **Among the five.** [01](01_mnist_bilinear.ipynb) reads the same eigendecomposition off a classifier of images, where an eigenvector is a picture; here it is a list of words.
-# [04](04_dihedral_fourier.ipynb) reads a network whose task has an exact theory, so that the reading can be checked against it. [05](05_toy_superposition.ipynb) asks when a network packs more features than it has dimensions; [03](03_mnist_sae.ipynb) takes such features apart.
 
 # %% tags=["parameters"]
-MODE = "full"  # "quick" reads 160 stories, tests against 200 random directions and takes the spectra of 256 tokens
+MODE = "full"  # "quick" reads 160 stories, with a tenth of the baselines and a sixteenth of the tokens
 # of the random directions, and of what is sampled
 SEED = 0  # @param {type: "integer"}
 # the output token; it is compared with the mean of the others
@@ -34,7 +30,7 @@ OTHERS = ["run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"] 
 EIGENVECTORS = [-1, 2]  # @param {type: "raw"}
 # word tables are shown for all tokens, and again for those seen this often in training
 MIN_COUNT = 50  # @param {type: "integer"}
-# "published": the paper's own model, from the hub; or a folder, or a hub id owner/name@commit
+# "control": the model of the other optimiser; "published": the paper's, from the hub; or a folder, or a hub id owner/name@commit
 CHECKPOINT = "released"  # @param {type: "string"}
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true} cellView="form"
@@ -58,105 +54,197 @@ if "google.colab" in sys.modules:
     colab.install()
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-import json
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from einops import einsum
-from IPython.display import HTML, display
 
 from paper_utils import bilinear, data, hub, plotting, results, transformer
-from paper_utils.transformer import BilinearTransformer
 
 plt.rcParams.update(plotting.STYLE)
 QUICK = MODE == "quick"
 
 # %% [markdown]
-# ## Weights and text
+# ## The finding: what an eigenvector of the weights does to the text
 #
-# The paper's own model (`tdooms/TinyStories-1-1024-i5n`, 22 million weights) lies on the Hugging Face hub. The default here is a small one released with this repository, trained on 24,675 stories with Muon, which is not the published recipe: [its card](../checkpoints/tinystories/README.md)
-# names every setting. With it the same command gives the same figures with and without a network. `CHECKPOINT=published` takes the paper's model, and says loudly that it goes on with the released one where the hub does not answer within seconds.
-# The text is the validation part of TinyStories, which neither model has seen; where it cannot be had, stories sampled from the model itself stand in.
+# TODO
 
 # %%
-FOLDERS = {"released": transformer.RELEASED, "published": transformer.PUBLISHED}
+CONTROL = transformer.RELEASED.with_name("tinystories_muon")
+NAMED = {"released": transformer.RELEASED, "control": CONTROL, "published": transformer.PUBLISHED}
 try:
-    model = BilinearTransformer.from_pretrained(FOLDERS.get(CHECKPOINT, CHECKPOINT))
+    model = transformer.BilinearTransformer.from_pretrained(NAMED.get(CHECKPOINT, CHECKPOINT))
 except hub.Unreachable as error:
     print(f"THE RELEASED WEIGHTS, not {CHECKPOINT}: {error}.")
-    model = BilinearTransformer.from_pretrained(transformer.RELEASED)
+    model = transformer.BilinearTransformer.from_pretrained(transformer.RELEASED)
 try:
     stories = data.load_stories("validation", limit=160 if QUICK else 2000)
 except data.DataUnavailable as error:
     print(f"STAND-IN TEXT: {error}. Going on with stories sampled from the model; no claim is judged on them.")
     stories = data.Stories(model.sample(24 if QUICK else 64, SEED, "Once upon a time"), "sampled-stories", {})
-released = model.name == "checkpoints/tinystories"
-WEIGHTS = "released weights" if released else model.name
-FILES = ["model.safetensors", "config.json", "tokenizer.json", "token_counts.json"] if released else []
-results.begin("02_tinystories", mode=MODE, seeds=[SEED], data=stories, inputs=[transformer.RELEASED / f for f in FILES])
+files = [path for folder in (transformer.RELEASED, CONTROL) for path in sorted(folder.glob("*.[js]*"))]
+results.begin("02_tinystories", mode=MODE, seeds=[SEED], data=stories, inputs=files)
+
+# %%
+encoded = model.encode(stories.texts)
+x = transformer.mlp_inputs(model, encoded)  # [position d_model], taken out of the running model by nnsight
+upcoming = torch.tensor([token for ids in encoded for token in (*ids[1:], transformer.EOS)])  # the token that follows
+verbs = [TOKEN, *OTHERS]
+before = upcoming[:, None] == torch.tensor(model.token_ids(verbs))  # [position verb]
+at, mean = before.any(1).nonzero().flatten(), x.mean(0)  # the positions right before a verb
+contrasts = [transformer.output_direction(model, verb, [v for v in verbs if v != verb]) for verb in verbs]
+own = torch.stack([transformer.strongest_eigenvector(model, contrast) for contrast in contrasts], dim=1)
+changes = transformer.changes_by_holding(model, x[at], upcoming[at], own, mean @ own)  # [vector position]
+effects = changes @ before[at].float() / before.sum(0)  # [vector verb]
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(5.2, 4.0))
+limit = effects[effects.isfinite()].abs().max().item()
+image = plotting.signed_map(ax, effects, vmax=limit)
+for (row, column), value in np.ndenumerate(effects.numpy()):
+    ax.text(
+        column, row, f"{value:+.2f}", color="w" if abs(value) > 0.6 * limit else "k", fontsize=7, **plotting.CENTRED
+    )
+ax.set(xticks=range(len(verbs)), xticklabels=verbs, yticks=range(len(verbs)), yticklabels=verbs)
+ax.set(xlabel="verb that the text goes on with", ylabel="verb whose strongest eigenvector is held at its mean")
+fig.colorbar(image, ax=ax, label="mean change of its log probability (nats)")
+alt = "Ten by ten verbs: holding a verb's eigenvector at its mean lowers the log probability of that verb and of few others."
+results.save_figure(fig, "held", alt=alt)
+
+# %% [markdown]
+# **Figure `held`.** TODO
+
+# %%
+import json
+
+from einops import einsum
+from IPython.display import HTML, display
+
+if model.config.n_layer > 1 or model.config.normalization or model.config.mlp_bias:
+    raise ValueError(f"this notebook reads one layer without norms and biases, got {model.config}")
+ours = model.name.startswith("checkpoints/")  # else the training text is unknown: count in the text at hand
+WEIGHTS = f"weights: {model.name}"
+vocabulary, tokens_here = np.array(model.vocabulary), torch.tensor([token for ids in encoded for token in ids])
+counts = torch.bincount(tokens_here, minlength=len(vocabulary))
+frequency = counts / counts.sum()
+if ours:
+    counts = torch.tensor(json.loads((transformer.RELEASED / "token_counts.json").read_text()))
+MIN_COUNT = MIN_COUNT if ours else 1
+story = torch.arange(len(encoded)).repeat_interleave(torch.tensor([*map(len, encoded)]))  # of each position
+
+
+def interval(values: torch.Tensor, where: torch.Tensor) -> list[float]:
+    """The mean of values at positions, and the ends of its 95 % interval when whole stories are drawn anew."""
+    _, of = story[where].unique(return_inverse=True)
+    sums, sizes = (torch.bincount(of, weights) for weights in (values.double(), torch.ones(len(of)).double()))
+    draws = torch.randint(len(sums), (2000, len(sums)), generator=torch.Generator().manual_seed(SEED))
+    means = sums[draws].sum(1) / sizes[draws].sum(1)
+    return [values.mean().item(), *means.quantile(torch.tensor([0.025, 0.975]).double()).tolist()]
+
+
+# %% [markdown]
+# the same by nnsight in the running model TODO
+
+# %%
+for verb, vector, change in zip(verbs, own.T, changes, strict=True):
+    (token,) = model.token_ids([verb])
+    rows = [i for i, ids in enumerate(encoded) if token in ids[1:]][:8]
+    ids, real = transformer.padded([encoded[i] for i in rows])
+    held = transformer.hold(model, ids, vector[:, None], (mean @ vector)[None]) - 0
+    log_p = (held.log_softmax(-1) - model(ids).log_softmax(-1))[:, :-1].gather(2, ids[:, 1:, None])[:, :, 0]
+    there = real & (ids[:, 1:] == token)
+    assert torch.allclose(
+        log_p[there], change[(upcoming[at] == token) & torch.isin(story[at], torch.tensor(rows))], atol=1e-3
+    )
+
+# %%
+SHOWN = [-1, -2, -3, -4, 0, 1, 2, 3]  # the eight eigenvectors whose top inputs the original notebook prints
+words = [i for i in counts.argsort(descending=True).tolist() if vocabulary[i].isalpha()][: 50 if QUICK else 500]
+
+
+def decomposed(directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of each direction: all eigenvalues, the eight eigenvectors SHOWN, and the one of largest |eigenvalue|."""
+    found = [torch.linalg.eigh(model.interaction(direction)) for direction in directions]
+    eight, largest = zip(
+        *[(vectors[:, SHOWN], vectors[:, values.abs().argmax()]) for values, vectors in found], strict=True
+    )
+    return torch.stack([values for values, _ in found]), torch.stack(eight), torch.stack(largest, dim=1)
+
+
+word_values, word_eight, word_strongest = decomposed(model.w_u[words])
+other_words = [i for i, word in enumerate(words) if vocabulary[word] not in verbs][::8]
+generator = torch.Generator().manual_seed(SEED)
+random = torch.nn.functional.normalize(torch.randn(len(mean), len(other_words), generator=generator), dim=0)
+baselines = {}
+for name, vectors in {"other words": word_strongest[:, other_words], "random": random}.items():
+    found = transformer.changes_by_holding(model, x[at], upcoming[at], vectors, mean @ vectors)
+    baselines[name] = found @ before[at].float() / before.sum(0)  # [vector verb]
+
+# %%
+own_effect, said = effects.diagonal(), before.any(0)  # in quick mode a verb may not be said at all
+intervals = [
+    interval(changes[i][before[at, i]], at[before[at, i]]) if said[i] else [np.nan] * 3 for i in range(len(verbs))
+]
+fifth = baselines["other words"].quantile(0.05, dim=0)
+elsewhere = effects[:, said][~torch.eye(len(verbs), dtype=bool)[:, said]]
+results.record(
+    held_own_mean=own_effect[said].mean(),
+    held_others_mean=elsewhere.mean(),
+    held_token=intervals[0],
+    held_lowest_of_other_words=baselines["other words"][:, said].min(0).values.mean(),
+    held_random_lowest=baselines["random"][:, said].min(),
+    verbs_said=int(said.sum()),
+    verbs_beyond_other_words=int((own_effect < fifth).sum()),
+    verbs_interval_beyond=sum(high < low for (*_, high), low in zip(intervals, fifth.tolist(), strict=True)),
+)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.8))
+for place, (name, colour) in zip((0.12, 0.3), (("other words", plotting.GREEN), ("random", "0.6")), strict=True):
+    for i, found in enumerate(baselines[name].T.numpy()):
+        ax.plot(
+            np.full(len(found), i + place),
+            found,
+            ".",
+            color=colour,
+            markersize=2.5,
+            label="_" * i + f"{name} ({len(found)})",
+        )
+for i, (value, low, high) in enumerate(intervals):
+    ax.errorbar(
+        i - 0.12,
+        value,
+        [[value - low], [high - value]],
+        fmt="o",
+        color=plotting.VERMILLION,
+        markersize=4,
+        capsize=3,
+        label="_" * i + "own eigenvector, 95 % over stories",
+    )
+    ax.text(i - 0.2, value, f"{value:+.2f}", ha="right", va="center", fontsize=7, color=plotting.VERMILLION)
+ax.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+ax.set(
+    xticks=range(len(verbs)),
+    xticklabels=[f"{v}\n({n})" for v, n in zip(verbs, before.sum(0).tolist(), strict=True)],
+    xlim=(-0.75, len(verbs) - 0.4),
+)
+ax.set(ylabel="change of log p(verb) (nats)", xlabel="verb (positions right before it)")
+fig.legend(loc="outside upper center", ncols=3)
+alt = "For each verb the change of its log probability by holding its own eigenvector, with interval, against eigenvectors of other words and random directions."
+results.save_figure(fig, "held_baselines", alt=alt)
+
+# %% [markdown]
+# **Figure `held_baselines`.** TODO
 
 # %% [markdown]
 # ## Model
-#
-# One layer. A token is embedded, attention adds what it gathers from earlier tokens, the MLP adds what it makes of the sum, and the unembedding reads the result:
-#
-# $$x_0 = W_e[\text{token}], \qquad x = x_0 + \textstyle\sum_h OV_h \sum_s A^h_s\, x_{0,s}, \qquad y = x + P\big((L x) \odot (R x)\big), \qquad \text{logits} = W_u\, y .$$
-#
-# $A^h$ is causal softmax attention with rotary positions, $OV_h$ what head $h$ writes for what it attends to. There is no norm and no bias, so the path from $x$ to a logit is exactly linear plus exactly quadratic. In training, noise of a third of each position's own standard deviation is
-# added before attention, MLP and unembedding; the paper's follow-up ([arXiv 2410.08417](https://arxiv.org/abs/2410.08417)) found it to matter for readable eigenvectors.
 
 # %%
 for name, weight in model.named_parameters():
     print(f"{name:34} {tuple(weight.shape)!s:14} {weight.numel():>9,}")
 model.config
 
-# %% [markdown]
-# ## The interaction matrix of an output direction
-#
-# The logit of a token is $u \cdot y$ with its row $u$ of the unembedding. To see what raises *swim* rather than any verb, take the direction $d = u_\text{swim} - \text{mean}(u_\text{run}, u_\text{climb}, \dots)$. What the MLP adds to it is a quadratic form:
-#
-# $$d \cdot P\big((L x) \odot (R x)\big) = \sum_i (d P)_i\, (l_i \cdot x)(r_i \cdot x) = x^\top Q\, x, \qquad Q = \tfrac12\Big(L^\top \mathrm{diag}(d P)\, R + R^\top \mathrm{diag}(d P)\, L\Big).$$
-#
-# A quadratic form sees only the symmetric half of its matrix. With $Q = \sum_i \lambda_i v_i v_i^\top$ the MLP contributes $\sum_i \lambda_i (v_i \cdot x)^2$: eigenvector $i$ raises the logit wherever $x$ has a large component along $\pm v_i$ if $\lambda_i > 0$, and lowers it if $\lambda_i < 0$.
-# $v_i$ and $-v_i$ are the same eigenvector; both ends act alike. Contracting with $d$ first keeps everything in memory: the whole tensor would take 4 GB at the published width.
-
 # %%
-direction = transformer.output_direction(model, TOKEN, OTHERS)
-gate = einsum(direction, model.w_p[0], "out, out hidden -> hidden")
-q = einsum(gate, model.w_l[0], model.w_r[0], "hidden, hidden in1, hidden in2 -> in1 in2")
-q = (q + q.T) / 2
-assert torch.allclose(q, model.interaction(direction), atol=1e-5)
-values, vectors = bilinear.eigendecompose(q)
-
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, ax = plt.subplots(figsize=(4.6, 2.4))
-plotting.spectrum(ax, values)
-title = f'"{TOKEN}" against {len(OTHERS)} other tokens ({WEIGHTS})' if OTHERS else f'"{TOKEN}" ({WEIGHTS})'
-ax.set(xlabel="index", ylabel="eigenvalue", title=title)
-alt = f"Ascending eigenvalues of the interaction matrix of {TOKEN}: a few large ones at both ends, the rest near 0."
-results.save_figure(fig, "spectrum", alt=alt)
-
-# %% [markdown]
-# **Figure `spectrum`.** The eigenvalues of $Q$ in ascending order; red ones raise the logit of the token against the others, blue ones lower it. In the published model the most negative is by far the largest (about −3.2, against +1.2 for the most positive).
-
-# %%
-power = values.square().sort(descending=True).values.cumsum(0) / values.square().sum()
-results.record(
-    eigenvalue_min=values[0],
-    eigenvalue_max=values[-1],
-    eigenvalue_ratio=values[0].abs() / values[-1],
-    eigenvalues_half_power=int((power < 0.5).sum()) + 1,
-)
-
-# %% [markdown]
-# ### How good is the model?
-#
-# The mean cross entropy over the validation stories. A loss per token depends on how long the tokens are, hence the second number: bits per character, which can be compared between tokenizers that drop the same characters (this one drops case and accents). And a few stories from the model, to judge by eye.
-
-# %%
-encoded = model.encode(stories.texts)
-n_tokens = sum(len(story) - 1 for story in encoded)
+n_tokens = len(upcoming) - len(encoded)
 loss = transformer.evaluate(model, encoded)
 bits = loss * n_tokens / transformer.characters_covered(model, stories.texts) / np.log(2)
 parameters = sum(weight.numel() for weight in model.parameters())
@@ -165,286 +253,760 @@ print(f"{loss:.3f} nats per token, {bits:.3f} bits per character, over {n_tokens
 for text in model.sample(3, SEED, "Once upon a time", n_tokens=60):
     print(text, "...\n")
 
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+cards = [json.loads((folder / "card.json").read_text()) for folder in (transformer.RELEASED, CONTROL)]
+COLOURS = {"AdamW": plotting.BLUE, "Muon": plotting.ORANGE}
+fig, ax = plt.subplots(figsize=(4.6, 2.4))
+for card in cards:
+    name, curves = "Muon" if card["recipe"]["muon"] else "AdamW", card["curves"]
+    ax.plot(curves["step"], curves["loss"], ":", color=COLOURS[name], label=f"{name}, training (with noise)")
+    ax.plot(curves["step"], curves["validation_loss"], color=COLOURS[name], label=f"{name}, validation (without)")
+    ax.text(
+        curves["step"][-1],
+        curves["validation_loss"][-1],
+        f" {card['final']['nats_per_token']:.3f}",
+        fontsize=7,
+        va="top" if name == "AdamW" else "bottom",
+    )
+ax.set(xlabel="step", ylabel="nats per token", ylim=(2.2, 3.6))
+ax.legend()
+results.save_figure(
+    fig,
+    "learning_curves",
+    alt="Training and validation loss over steps of the two released models, one for each optimiser.",
+)
+
 # %% [markdown]
-# ## An eigenvector in words: virtual tokens
-#
-# What the MLP reads at a position is a sum of contributions: the token's own embedding (the direct path), and what each head brings from earlier tokens. A token with embedding $e$ contributes $e$ by the direct path and $OV_h\, e$ by head $h$, times the attention it gets.
-# So each path has its own list of virtual tokens, and $v_i$ scores every one of them: $v_i^\top e$ and $v_i^\top OV_h\, e$. Below, for each path, the ten highest and the ten lowest. A word at one end of one path and a word at the same end of another *together* make $(v_i \cdot x)^2$ large; from opposite ends they cancel.
+# **Figure `learning_curves`.** TODO
+
+# %% [markdown]
+# ## The interaction matrix of an output direction
+
+# %%
+direction = contrasts[0]
+gate = einsum(direction, model.w_p[0], "out, out hidden -> hidden")
+q = einsum(gate, model.w_l[0], model.w_r[0], "hidden, hidden in1, hidden in2 -> in1 in2")
+q = (q + q.T) / 2
+assert torch.allclose(q, model.interaction(direction), atol=1e-5)
+values, vectors = bilinear.eigendecompose(q)
+strongest = int(values.abs().argmax())
+strongest -= len(values) if strongest > len(values) / 2 else 0
+results.record(
+    eigenvalue_min=values[0],
+    eigenvalue_max=values[-1],
+    eigenvalue_ratio=values[0].abs() / values[-1],
+    participation_ratio=values.abs().sum() ** 2 / values.square().sum(),
+    strongest_eigenvector=strongest,
+)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# Read off the picture of the original notebook (commit 19987d7 of tdooms/bilinear-decomposition), each within 0.03.
+PUBLISHED = {
+    0: -3.18,
+    1: -1.11,
+    2: -0.98,
+    3: -0.85,
+    100: -0.31,
+    200: -0.17,
+    300: -0.09,
+    400: -0.03,
+    500: 0.0,
+    600: 0.03,
+}
+PUBLISHED |= {700: 0.08, 800: 0.15, 900: 0.27, 1000: 0.58, 1020: 0.97, 1021: 1.0, 1022: 1.12, 1023: 1.21}
+fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.5))
+plotting.spectrum(axes[0], values)
+plotting.spectrum(axes[1], list(PUBLISHED.values()))
+for line in axes[1].lines[1:]:
+    line.set_xdata(
+        list(PUBLISHED)[: len(line.get_xdata())]
+        if line.get_color() == plotting.NEGATIVE
+        else list(PUBLISHED)[-len(line.get_xdata()) :]
+    )
+axes[1].lines[0].set_xdata([0, 1])
+for ax, shown, title in zip(
+    axes,
+    (dict(enumerate(values.tolist())), PUBLISHED),
+    ("here", "the original's picture: 18 values read off"),
+    strict=True,
+):
+    last = max(shown)
+    ax.text(last * 0.03, shown[0], f"{shown[0]:.2f}", fontsize=7, va="center")
+    ax.text(last * 0.97, shown[last], f"{shown[last]:+.2f}", fontsize=7, va="center", ha="right")
+    ax.set(xlabel="index", ylabel="eigenvalue", title=title)
+fig.suptitle(f'"{TOKEN}" against {len(OTHERS)} other tokens ({WEIGHTS})', fontsize=8)
+alt = f"Ascending eigenvalues of the interaction matrix of {TOKEN}, here and published: one far below all others, a few at both ends, the rest near 0."
+results.save_figure(fig, "spectrum", alt=alt)
+
+# %% [markdown]
+# **Figure `spectrum`.** TODO
+
+# %% [markdown]
+# ## Virtual tokens
 
 # %%
 paths = transformer.virtual_tokens(model)
 PATHS = ["direct", *(f"head {h}" for h in range(model.config.n_head))]
-vocabulary = np.array(model.vocabulary)
-everything = torch.arange(len(vocabulary))
-if released:
-    counts = torch.tensor(json.loads((transformer.RELEASED / "token_counts.json").read_text()))
-else:  # The training text of other weights is unknown here: count in the text at hand.
-    counts, MIN_COUNT = torch.bincount(torch.cat([*map(torch.tensor, encoded)]), minlength=len(vocabulary)), 1
-frequent = (counts >= MIN_COUNT).nonzero().flatten()
+everything, frequent = torch.arange(len(vocabulary)), (counts >= MIN_COUNT).nonzero().flatten()
+
+
+def ends(vector: torch.Tensor, columns: torch.Tensor, n: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
+    """The n highest and n lowest scores of each path [path 2n] among some tokens, and the tokens that have them."""
+    scores = einsum(vector, paths[:, :, columns], "d_model, path d_model token -> path token")
+    order = scores.argsort(descending=True)
+    rows = torch.cat([order[:, :n], order[:, -n:]], dim=1)
+    return scores.gather(1, rows), columns[rows]
+
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+import html
+
+
+def table_html(title: str, headings: list[str], scores: torch.Tensor, tokens: list[list[str]]) -> str:
+    """Columns of words with their scores as text that can be selected, on one scale of colours; all escaped."""
+    colours = [plotting.token_colours(column, scores.abs().max().item()) for column in scores]
+    rows = []
+    for row in range(scores.shape[1]):
+        cells = zip(tokens, scores.tolist(), colours, strict=True)
+        marked = [
+            f'<td style="background:{c[row][0]};color:{c[row][1]};text-align:left">{html.escape(t[row])} {s[row]:+.2f}</td>'
+            for t, s, c in cells
+        ]
+        rows.append(f"<tr>{''.join(marked)}</tr>")
+    heads = "".join(f'<th style="text-align:left">{html.escape(heading)}</th>' for heading in headings)
+    return f"<table><caption>{html.escape(title)}</caption><tr>{heads}</tr>{''.join(rows)}</table>"
+
+
+def draw_table(ax, headings: list[str], scores: np.ndarray, tokens: list[list[str]], limit: float):
+    """The same as a picture: a column of words each, ten of either end."""
+    image = plotting.signed_map(ax, scores.T, vmax=limit)
+    ax.set_aspect("auto")
+    for (column, row), score in np.ndenumerate(scores):
+        ((_, ink),) = plotting.token_colours([score], limit)
+        text = tokens[column][row].replace("$", r"\$")
+        ax.text(column, row, f"{text} {score:+.2f}", color=ink, fontsize=7, **plotting.CENTRED)
+    ax.axhline(scores.shape[1] / 2 - 0.5, color="0.3", linewidth=0.8)
+    ax.set_xticks(range(len(headings)), headings)
+    ax.xaxis.tick_top()
+    return image
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 def word_table(index: int, columns: torch.Tensor, name: str) -> None:
-    """Ten highest and ten lowest virtual tokens of each path for one eigenvector, coloured by score."""
-    scores = einsum(vectors[:, index], paths[:, :, columns], "d_model, path d_model token -> path token")
-    order = scores.argsort(descending=True)
-    rows = torch.cat([order[:, :10], order[:, -10:]], dim=1)
-    shown = scores.gather(1, rows)
-    limit = shown.abs().max().item()
+    """An eigenvector in words: the table of text, and the figure of the same."""
+    scores, tokens = ends(vectors[:, index], columns)
+    names = [[str(vocabulary[i]) for i in column] for column in tokens]
+    which = "all tokens" if columns is everything else f"tokens seen {MIN_COUNT} times or more"
+    title = f'"{TOKEN}", eigenvector {index} (λ = {values[index]:.2f}), {which} ({WEIGHTS})'
+    display(HTML(table_html(title, PATHS, scores, names)))
     fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 4.2))
-    image = plotting.signed_map(ax, shown.T, vmax=limit)
-    ax.set_aspect("auto")
-    for column in range(len(PATHS)):
-        inks = [ink for _, ink in plotting.token_colours(shown[column], limit)]
-        for row, (token, ink) in enumerate(zip(vocabulary[columns[rows[column]]], inks, strict=True)):
-            ax.text(column, row, token.replace("$", r"\$"), color=ink, fontsize=7, **plotting.CENTRED)
-    ax.axhline(9.5, color="0.3", linewidth=0.8)
-    ax.set_xticks(range(len(PATHS)), PATHS)
-    ax.xaxis.tick_top()
+    image = draw_table(ax, PATHS, scores.numpy(), names, scores.abs().max().item())
     fig.colorbar(image, ax=ax, label="score (sign of the eigenvector is arbitrary)", pad=0.01)
-    which = "all tokens" if columns is everything else f"seen {MIN_COUNT} times or more"
-    fig.suptitle(f'"{TOKEN}", eigenvector {index} (λ = {values[index]:.2f}), {which} ({WEIGHTS})', fontsize=8)
+    fig.suptitle(title, fontsize=8)
     alt = f"Table of words by path for eigenvector {index} of {TOKEN}, {which}: ten highest in red, ten lowest in blue."
-    results.save_figure(fig, name, alt=alt)
+    results.save_figure(fig, name, alt=alt, show=False)
 
 
-# %%
+word_table(strongest, frequent, "word_table_strongest")
 word_table(EIGENVECTORS[0], everything, "word_table_first")
-
-# %% [markdown]
-# **Figure `word_table_first`.** The first eigenvector of `EIGENVECTORS` (by default the most positive) in words, all tokens admitted, as the original notebook shows it. Above the line the ten highest scores of each path, below it the ten lowest; colour is the score, on one scale for all paths.
-
-# %%
 word_table(EIGENVECTORS[0], frequent, "word_table_first_frequent")
-
-# %% [markdown]
-# **Figure `word_table_first_frequent`.** The same, for tokens that stand at least `MIN_COUNT` times in the training text. A small model learns little about rare tokens and word pieces, whose embeddings keep a random part: they fill an unfiltered table.
-
-# %%
 word_table(EIGENVECTORS[1], everything, "word_table_second")
 word_table(EIGENVECTORS[1], frequent, "word_table_second_frequent")
 
 # %% [markdown]
-# **Figure `word_table_second`.** The second of `EIGENVECTORS` (by default index 2, the third most negative), all tokens.
-#
-# **Figure `word_table_second_frequent`.** The same for frequent tokens.
+# **Figure `word_table_*`.** TODO
 
-# %%
-strongest = int(values.abs().argmax())
-strongest -= len(values) if strongest > len(values) / 2 else 0
-results.record(strongest_eigenvector=strongest)
-word_table(strongest, frequent, "word_table_strongest")
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+PUBLISHED_WORDS = {  # head 0 of the original notebook's two tables, the ten highest and the ten lowest
+    -1: "tree 1.57 climb 1.10 bush 0.86 chim 0.81 high 0.81 waff 0.80 peach 0.78 nap 0.78 apples 0.72 climbed 0.72 "
+    "fin -2.10 fish -2.13 lake -2.22 ocean -2.31 sea -2.37 ##ork -2.56 pool -2.75 water -2.86 swimming -2.99 swim -3.39",
+    2: "swim 1.93 jump 1.70 dance 1.47 jumps 1.39 swimming 1.33 jumping 1.25 dancing 1.15 ##o 1.14 skip 1.13 dive 1.11 "
+    "capt -1.55 potato -1.59 plant -1.59 dirt -1.62 plants -1.63 ship -1.66 dry -1.76 tomato -1.77 pirate -1.82 pirates -2.02",
+}
+published = {
+    k: (text.split()[::2], [float(score) for score in text.split()[1::2]]) for k, text in PUBLISHED_WORDS.items()
+}
+columns = [("published: −1,\nhead 0", *published[-1]), ("published: 2,\nhead 0", *published[2])]
+for k in (strongest, *EIGENVECTORS):
+    scores, tokens = ends(vectors[:, k], frequent)
+    spread = einsum(vectors[:, k], paths[:, :, frequent], "d, path d token -> path token").std(1)
+    widest = int((scores.abs().amax(1)).argmax())
+    columns.append(
+        (f"here: {k},\n{PATHS[widest]}", [str(vocabulary[i]) for i in tokens[widest]], scores[widest].tolist())
+    )
+fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 4.2))
+scaled = np.array([np.array(scores) / np.abs(scores).max() for *_, scores in columns])
+draw_table(ax, [heading for heading, *_ in columns], scaled, [names for _, names, _ in columns], 1.0)
+results.save_figure(
+    fig,
+    "published_words",
+    alt="Five columns of words: two of the original notebook's tables, three of the same eigenvectors here.",
+)
 
 # %% [markdown]
-# **Figure `word_table_strongest`.** The eigenvector of largest $|\lambda|$ in frequent words. The original notebook does not print this table; it is the one to read first, since this eigenvector contributes most.
+# **Figure `published_words`.** TODO
 
 # %% [markdown]
-# ## Is this eigenvector about swimming? A test against chance
-#
-# Such tables invite reading. A measurement needs a list of words, here two, cut to the words that stand at least 50 times in training. An eigenvector's score of a list in a path is the mean of its words' scores, standardised over all frequent tokens.
-# It is compared with random directions in the same space: how often does the best path of a random direction score a list as high? With one eigenvector that is `p_vector`; with the best of eight eigenvectors against the best of eight random directions, over all paths, it is `p_all`.
-# Swimming words are tested on the directions of *swim*, eating words on those of *eat* against the same verbs.
+# ## Is this eigenvector about swimming?
+# TODO
 
 # %%
-SHOWN = [-1, -2, -3, -4, 0, 1, 2, 3]  # the eight eigenvectors whose top inputs the original notebook prints
-VERBS = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
 LISTS = {
     "swim": "swim swimming swam water pool sea ocean lake river pond beach boat ship fish shark whale dolphin duck frog "
     "turtle crab shell sand wave waves splash splashed wet dive float island",
     "eat": "eat eating ate food hungry bread apple apples cake cookie cookies soup pizza lunch dinner breakfast delicious "
     "yummy tasty fruit candy banana sandwich cheese snack milk chocolate cream kitchen plate bowl",
 }
-
-# %%
-least = 50 if released else int(stories.source == "tinystories")  # a few sampled stories lack most words
+LISTS["swim, without its forms"] = LISTS["swim"].removeprefix("swim swimming swam ")
+LISTS["published"] = " ".join(published[-1][0][10:])
+TESTS = [  # the list, and the verb whose eigenvectors it is tested on; the last two are controls
+    *(("swim", "swim"), ("eat", "eat"), ("swim, without its forms", "swim"), ("published", "swim")),
+    *(("swim", "eat"), ("eat", "swim")),
+]
+least = MIN_COUNT if stories.source == "tinystories" else 0  # a few sampled stories lack most words
 common = (counts >= least).nonzero().flatten()
 column = {token: i for i, token in enumerate(vocabulary[common])}
-tests, words = {}, {}
-for verb, listed in LISTS.items():
-    words[verb] = [word for word in listed.split() if word in column]
-    own = transformer.output_direction(model, verb, [v for v in VERBS if v != verb])
-    own_vectors = bilinear.eigendecompose(model.interaction(own))[1][:, SHOWN]
-    of_words = [column[word] for word in words[verb]]
-    tests[verb] = test = transformer.word_list_test(
-        own_vectors, paths[:, :, common], of_words, n_random=200 if QUICK else 2000, seed=SEED
-    )
-    best = int(test.p_vector.argmin())
-    path = int(test.scores[:, best].abs().argmax())
-    found = {"best_score": test.scores[path, best].abs(), "best_eigenvector": SHOWN[best], "best_path": PATHS[path]}
-    found |= {"p_all": test.p_all, "null_highest": test.null.max()}
-    results.record(**{f"{verb}_{name}": value for name, value in found.items()})
-    print(f"{verb}: {len(of_words)} words: {' '.join(words[verb])}\n")
+listed = {name: [column[word] for word in text.split() if word in column] for name, text in LISTS.items()}
+eight = dict(zip(verbs, decomposed(torch.stack(contrasts))[1], strict=True))  # of each verb's contrast
+draws = torch.randperm(len(words), generator=generator)[: 10 * (len(words) // 10)].view(-1, 10)
+draws = torch.cat([draws, torch.randperm(len(words), generator=generator)[: draws.numel()].view(-1, 10)] * 2)[:200]
+rows = model.w_u[words][draws]
+contrast_eight = decomposed(rows[:, 0] - rows[:, 1:].mean(1))[1]
+of_a_list = {word for text in LISTS.values() for word in text.split()}
+token_eight = word_eight[[i for i, word in enumerate(words) if vocabulary[word] not in of_a_list][:400]]
+random_eight = torch.randn(200 if QUICK else 2000, len(mean), 8, generator=generator)
+
+# %%
+NULLS = {"other words": token_eight, "contrasts": contrast_eight, "random": random_eight}
+
+
+def best(vectors: torch.Tensor, name: str) -> torch.Tensor:
+    """The largest |mean score| of a list over all paths, for each set of eight vectors [set d_model 8]."""
+    flat = vectors.transpose(0, 1).flatten(1)
+    scores = transformer.list_scores(flat, paths[:, :, common], listed[name])
+    return scores.abs().amax(0).view(len(vectors), -1).amax(1)
+
+
+statistics = torch.stack([best(eight[verb][None], name)[0] for name, verb in TESTS])
+nulls = [{kind: best(sets, name) for kind, sets in NULLS.items()} for name, _ in TESTS]
+# Each test's p-value is the share of other words and contrasts that do as well, times the number of tests.
+strong = [torch.cat([null["other words"], null["contrasts"]]) for null in nulls]
+p = torch.stack([(1 + (null >= s).sum()) / (1 + len(null)) for null, s in zip(strong, statistics, strict=True)])
+p = (len(TESTS) * p).clamp(max=1)
+results.record(
+    swim_score=statistics[0],
+    eat_score=statistics[1],
+    swim_score_without_forms=statistics[2],
+    published_score=statistics[3],
+    lists_p_corrected=p[:4].max(),
+    controls_p_corrected=p[4:].min(),
+    swim_null_95=nulls[0]["other words"].quantile(0.95),
+    swim_null_highest=strong[0].max(),
+    swim_random_highest=nulls[0]["random"].max(),
+)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.6))
-limit = max(test.scores.abs().max().item() for test in tests.values())
-for ax, (verb, test) in zip(axes, tests.items(), strict=True):
-    image = plotting.signed_map(ax, test.scores.T, vmax=limit)
-    ax.set_aspect("auto")
-    ax.set_xticks(range(len(PATHS)), [p.replace("head ", "h") for p in PATHS])
-    ax.set_yticks(range(len(SHOWN)), [f"{k} (p = {p:.4f})" for k, p in zip(SHOWN, test.p_vector, strict=True)])
-    ax.set_title(f'{len(words[verb])} "{verb}" words\nbest of eight: p = {test.p_all:.4f}')
-fig.colorbar(image, ax=axes, label="mean standardised score", shrink=0.9)
-fig.suptitle(f"eigenvector by path ({WEIGHTS})", fontsize=8)
-alt = "Two maps, eigenvector by path: mean standardised score of the swimming words and of the eating words, with p-values."
+fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.8))
+colours = dict(zip(NULLS, (plotting.GREEN, plotting.PINK, "0.6"), strict=True))
+for i, null in enumerate(nulls):
+    for j, (kind, found) in enumerate(null.items()):
+        low, high = found.quantile(torch.tensor([0.025, 0.975])).tolist()
+        height, label = i + 0.2 * j - 0.2, "_" * i + f"{kind} ({len(found):,}): mean, 95 %, largest"
+        ax.plot(
+            [low, high], [height] * 2, color=colours[kind], linewidth=3, alpha=0.5, solid_capstyle="butt", label=label
+        )
+        ax.plot(found.mean(), height, "|", color=colours[kind], markersize=6)
+        ax.plot(found.max(), height, ".", color=colours[kind], markersize=4)
+    ax.plot(statistics[i], i, "D", color=plotting.VERMILLION, markersize=5)
+    ax.text(
+        statistics[i] + 0.08,
+        i,
+        f"{statistics[i]:.2f}, p = {p[i]:.2g}",
+        va="center",
+        fontsize=7,
+        color=plotting.VERMILLION,
+    )
+labels = [f'{len(listed[name])} words "{name}"\non "{verb}"' for name, verb in TESTS]
+ax.set(
+    yticks=range(len(TESTS)),
+    yticklabels=labels,
+    xlabel="largest |mean standardised score| over eight eigenvectors and all paths",
+    xlim=(0, 5.2),
+)
+ax.invert_yaxis()
+fig.legend(loc="outside upper center", ncols=3)
+alt = "Six word lists: the score of the verb's own eigenvectors as a diamond, far right of three null distributions in the first four and inside them in the two controls."
 results.save_figure(fig, "word_list_test", alt=alt)
 
 # %% [markdown]
-# **Figure `word_list_test`.** Left: swimming words on the eigenvectors of *swim*; right: eating words on those of *eat*. Colour: the mean standardised score of the list's words in a path. Rows: the eight eigenvectors of the original notebook, each with its own p-value (the share of random directions whose best path
-# scores the list as high); the title's p-value is that of the best of the eight against the best of eight random directions. The signs within a row belong together; between rows they are arbitrary.
+# **Figure `word_list_test`.** TODO
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.8))
+maps = [transformer.list_scores(eight[verb], paths[:, :, common], listed[verb]).T for verb in ("swim", "eat")]
+limit = max(found.abs().max().item() for found in maps)
+for ax, verb, found in zip(axes, ("swim", "eat"), maps, strict=True):
+    image = plotting.signed_map(ax, found, vmax=limit)
+    ax.set_aspect("auto")
+    for (row, place), value in np.ndenumerate(found.numpy()):
+        ax.text(
+            place, row, f"{value:+.1f}", color="w" if abs(value) > 0.6 * limit else "k", fontsize=7, **plotting.CENTRED
+        )
+    ax.set(
+        xticks=range(len(PATHS)),
+        xticklabels=[path.replace("head ", "h") for path in PATHS],
+        yticks=range(len(SHOWN)),
+        yticklabels=SHOWN,
+    )
+    ax.set(title=f'"{verb}" words on the eigenvectors of "{verb}"', ylabel="eigenvector", xlabel="path")
+fig.colorbar(image, ax=axes, label="mean standardised score", shrink=0.9)
+alt = "Two maps, eigenvector by path: the mean standardised score of the swimming words and of the eating words, with values."
+results.save_figure(fig, "word_list_paths", alt=alt)
+
+# %% [markdown]
+# **Figure `word_list_paths`.** TODO
+
+# %% [markdown]
+# ## What part of the form detects?
+# TODO
+
+# %%
+projection = x @ vectors[:, strongest]
+rest, middle, largest = projection - projection.mean(), projection.mean(), values[strongest]
+parts = {
+    "constant": torch.full_like(rest, largest * middle**2),
+    "linear": 2 * largest * middle * rest,
+    "quadratic": largest * rest**2,
+}
+assert torch.allclose(sum(parts.values()), largest * projection**2, atol=1e-4)
+everywhere = torch.arange(len(x))
+places = {"everywhere": everywhere, "before the other verbs": at[~before[at, 0]], f"before {TOKEN}": at[before[at, 0]]}
+measured = {
+    name: {part: interval(v[where], where) for part, v in (*parts.items(), ("sum", sum(parts.values())))}
+    for name, where in places.items()
+}
+
+
+def auc(score: torch.Tensor, positive: torch.Tensor) -> float:
+    """How often a score is higher at a positive position than at a negative one, 0.5 by chance."""
+    ranks = score.argsort().argsort().double()[positive] + 1
+    n = positive.sum().item()
+    return ((ranks.sum() - n * (n + 1) / 2) / (n * (len(score) - n))).item()
+
+
+detection = []  # of each verb said, at the positions before one of the ten: by the linear part, the quadratic, both
+for i in said.nonzero().flatten().tolist():
+    lam = own[:, i] @ model.interaction(contrasts[i]) @ own[:, i]
+    r = x[at] @ own[:, i] - mean @ own[:, i]
+    scores = (2 * lam * (mean @ own[:, i]) * r, lam * r.square(), lam * (x[at] @ own[:, i]).square())
+    detection.append([auc(score, before[at, i]) for score in scores])
+detection = np.array(detection)
+results.record(
+    constant_part=measured["everywhere"]["constant"][0],
+    sum_before_token=measured[f"before {TOKEN}"]["sum"],
+    sum_before_others=measured["before the other verbs"]["sum"],
+    linear_before_token=measured[f"before {TOKEN}"]["linear"][0],
+    quadratic_before_token=measured[f"before {TOKEN}"]["quadratic"][0],
+    auc_linear=detection[:, 0].mean(),
+    auc_quadratic=detection[:, 1].mean(),
+    auc_whole=detection[:, 2].mean(),
+    auc_linear_lowest=detection[:, 0].min(),
+)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, (left, right) = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.7))
+tones = {"constant": "0.6", "linear": plotting.VERMILLION, "quadratic": plotting.SKY, "sum": "k"}
+for i, found in enumerate(measured.values()):
+    for j, (part, (value, low, high)) in enumerate(found.items()):
+        left.bar(i + 0.2 * j - 0.3, value, 0.18, color=tones[part], label="_" * i + part)
+        left.plot([i + 0.2 * j - 0.3] * 2, [low, high], color="0.3", linewidth=0.8)
+        left.text(
+            i + 0.2 * j - 0.3,
+            (high if value > 0 else low) + 0.25 * np.sign(value),
+            f"{value:+.1f}",
+            fontsize=7,
+            rotation=0,
+            **plotting.CENTRED,
+        )
+left.axhline(0, color="0.7", linewidth=0.6)
+left.set(
+    xticks=range(3),
+    xticklabels=[name.replace("before ", "before\n") for name in measured],
+    ylabel=f'added to the logit of "{TOKEN}"',
+)
+left.margins(y=0.12)
+left.legend(loc="upper left")
+for j, part in enumerate(("linear", "quadratic", "sum")):
+    right.plot(
+        np.arange(len(detection)),
+        detection[:, j],
+        "o",
+        color=tones[part],
+        markersize=3.5 if part == "sum" else 5,
+        label=part,
+        zorder=3 - j,
+    )
+right.axhline(0.5, color="0.7", linestyle=":")
+right.set(xticks=range(len(detection)), ylabel="AUC: this verb against the other nine", ylim=(0, 1))
+right.set_xticklabels([verb for verb, there in zip(verbs, said.tolist(), strict=True) if there], rotation=45)
+right.legend(loc="lower right")
+alt = "Left: constant, linear and quadratic part of the strongest eigenvector's contribution at three kinds of place. Right: how well the parts tell each verb from the others."
+results.save_figure(fig, "parts", alt=alt)
+
+# %% [markdown]
+# **Figure `parts`.** TODO
+
+# %% [markdown]
+# ### How many eigenvectors does it take?
+
+# %%
+KEPT = [1, 2, 4, 8, 16, 64, len(values)]
+order = values.abs().argsort(descending=True)
+forms, mlp = [], []
+for chunk in x.split(4096):
+    forms.append(((chunk @ vectors[:, order]).square() * values[order]).cumsum(1)[:, [k - 1 for k in KEPT]])
+    mlp.append(model.transformer.h[0].mlp(chunk[None])[0] @ direction)
+forms, mlp = torch.cat(forms).T.double(), torch.cat(mlp).double()
+assert torch.allclose(forms[-1], mlp, atol=1e-2)
+logit = mlp + x.double() @ direction.double()
+correlations = {}
+for name, where in {"everywhere": everywhere, "before a verb": at}.items():
+    found = torch.corrcoef(torch.stack([*forms[:, where], mlp[where], logit[where]]))
+    correlations[name] = found[: len(KEPT), -2:]
+results.record(
+    **{f"correlation_{k}": c for k, c in zip(KEPT, correlations["everywhere"][:, 0], strict=True)},
+    **{f"correlation_{k}_before_verbs": c for k, c in zip(KEPT, correlations["before a verb"][:, 0], strict=True)},
+    correlation_logit=correlations["everywhere"][-1, 1],
+)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.4), sharey=True)
+for ax, (name, found), n in zip(axes, correlations.items(), (len(x), len(at)), strict=True):
+    for column, what, marker in (
+        (0, "with the MLP's contribution", "o-"),
+        (1, "with the whole logit difference", "x--"),
+    ):
+        ax.plot(KEPT, found[:, column], marker, markersize=4, label=what, zorder=3 - column)
+    for k, c in zip(KEPT[:3], found[:3, 0].tolist(), strict=True):
+        ax.annotate(f"{c:.2f}", (k, c), (4, -9), textcoords="offset points", fontsize=7)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(KEPT, KEPT)
+    ax.set(
+        xlabel="eigenvectors kept",
+        title=f"{name.replace('a verb', 'one of the ten verbs')}: {n:,} positions",
+        ylim=(min(0, found.min()), 1.05),
+    )
+axes[0].set_ylabel("correlation")
+axes[1].legend(loc="lower right")
+fig.suptitle(f'"{TOKEN}" ({WEIGHTS})', fontsize=8)
+alt = "Correlation of the truncated form with the MLP's contribution and the logit difference against the eigenvectors kept, over all positions and before a verb."
+results.save_figure(fig, "truncation", alt=alt)
+
+# %% [markdown]
+# **Figure `truncation`.** TODO
+
+# %% [markdown]
+# ## One position, complete
+# TODO
+
+# %%
+index = at[before[at, 0]][changes[0][before[at, 0]].argmin()] if before[:, 0].any() else at[0]
+position = int(index) - int((story < story[index]).sum())
+ids = encoded[story[index]]
+taken = transformer.trace(model, torch.tensor([ids]))
+pattern = transformer.attention_pattern(model, taken["qkv"][0], position)[:, : position + 1]
+average = paths @ frequency  # [path d_model]: what the average token brings by each path
+gradient = direction + q @ (x[index] + average.sum(0))
+brought = einsum(paths[1:, :, ids[: position + 1]], "head d token -> head token d") - average[1:, None]
+by_token = torch.cat([torch.zeros(1, position + 1), pattern * (brought @ gradient)])  # [path token]
+by_token[0, -1] = (paths[0][:, ids[position]] - average[0]) @ gradient
+constant = average.sum(0) @ direction + average.sum(0) @ q @ average.sum(0)
+difference = contrasts[0] @ (x[index] + model.transformer.h[0].mlp(x[index][None, None])[0, 0])
+assert torch.allclose(constant + by_token.sum(), difference, atol=1e-3)
+logits = model(torch.tensor([ids]))[0, position, model.token_ids(verbs)]
+assert torch.allclose(difference, logits[0] - logits[1:].mean(), atol=1e-3)
+results.record(position_difference=difference, position_constant=constant)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+first = max(0, position - 17)
+shown = torch.cat([by_token[:, :first].sum(1, keepdim=True), by_token[:, first:]], dim=1)
+names = [f"{first} earlier", *vocabulary[ids[first : position + 1]]]
+fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.5))
+image = plotting.signed_map(ax, shown)
+ax.set_aspect("auto")
+limit = shown.abs().max().item()
+for (row, column), value in np.ndenumerate(shown.numpy()):
+    if abs(value) >= 0.05:
+        ax.text(
+            column, row, f"{value:+.1f}", color="w" if abs(value) > 0.6 * limit else "k", fontsize=7, **plotting.CENTRED
+        )
+sums = shown.sum(1).tolist()
+ax.set_yticks(range(len(PATHS)), [f"{path}: {total:+.2f}" for path, total in zip(PATHS, sums, strict=True)])
+ax.set_xticks(
+    range(len(names)),
+    [f"{name} {total:+.2f}" for name, total in zip(names, shown.sum(0).tolist(), strict=True)],
+    rotation=60,
+    ha="right",
+)
+fig.colorbar(image, ax=ax, label="added to the logit difference")
+ax.set_title(
+    f'before "{vocabulary[upcoming[index]]}": {difference:.2f} = {constant:+.2f} (average tokens) {by_token.sum():+.2f} (this text)'
+)
+alt = "Map of paths by tokens: what each earlier token adds by each head to the logit difference of one position, with row and column sums."
+results.save_figure(fig, "one_position", alt=alt)
+
+# %% [markdown]
+# **Figure `one_position`.** TODO
 
 # %% [markdown]
 # ## Top activating inputs
-#
-# Where in real text does an eigenvector act? Its activation at a position is $(v_i \cdot x)^2$. One pass over all stories keeps each story's best position for each of the eight eigenvectors; nnsight takes the MLP's input out of the running model, a batch at a time.
-# The same pass keeps, for every position, what the truncation below needs, and the strongest eigenvector's projection.
 
 # %%
-KEPT = [1, 2, 4, 8, 16, 64, model.config.d_model]  # of the truncation
-peak = torch.empty(len(encoded), len(SHOWN))  # of each story, for each eigenvector: the highest activation
-peak_at = torch.empty(peak.shape, dtype=torch.long)  # and the position it is at
-measured, upcoming = [], []
-for rows, x, real in transformer.mlp_inputs(model, encoded):
-    peak[rows], peak_at[rows] = (x @ vectors[:, SHOWN]).square().masked_fill(~real[..., None], -1).max(1)
-    flat = x[real]
-    forms = [bilinear.truncated_logits(flat, values[None], vectors[None], k)[:, 0] for k in KEPT]
-    mlp = model.transformer.h[0].mlp(flat[None])[0] @ direction
-    measured.append(torch.stack([*forms, mlp, mlp + flat @ direction, flat @ vectors[:, strongest]]))
-    upcoming += [token for row in rows for token in (*encoded[row][1:], transformer.EOS)]
-measured, upcoming = torch.cat(measured, dim=1).double(), torch.tensor(upcoming)
+activations = [(block @ vectors[:, SHOWN]).square().max(0) for block in x.split([*map(len, encoded)])]  # of each story
+peak, peak_at = (torch.stack([block[i] for block in activations]) for i in (0, 1))
 top = peak.topk(8, dim=0)
 
-# %%
-# The positive side of the projection is the one to which its best path sends the swimming words.
-by_path = tests["swim"].scores[:, SHOWN.index(strongest) if strongest in SHOWN else 0]
-projection = measured[-1] * by_path[by_path.abs().argmax()].sign()
-contribution = values[strongest] * projection.square()
-everywhere = torch.ones_like(upcoming, dtype=torch.bool)
-before_others = torch.isin(upcoming, torch.tensor(model.token_ids(OTHERS), dtype=torch.long))
-before_token = upcoming == model.token_ids([TOKEN])[0]
-results.record(positions_before_token=int(before_token.sum()))
-for place, where in {"everywhere": everywhere, "before_others": before_others, "before_token": before_token}.items():
-    mean = contribution[where if where.any() else everywhere].mean()
-    side = (projection / projection.std())[where if where.any() else everywhere].mean()
-    results.record(**{f"contribution_{place}": mean, f"projection_{place}": side})
-    print(f"{place}: {int(where.sum()):,} positions, mean contribution {mean:+.2f}")
 
-# %% [markdown]
-# What made $x$ large along $v$ there? $x$ is the token's own embedding plus, for every earlier token, what all heads bring from it: $\sum_h A^h_s\, OV_h\, x_{0,s}$. These shares add up to $x$ exactly, so each token can be coloured by its share of $v \cdot x$ (the position's own token has the direct path in it).
-
-
-# %%
-def line_of(story: int, position: int, vector: torch.Tensor) -> tuple[list[str], np.ndarray, list[str]]:
-    """The tokens up to a position, each one's share of |mlp input . vector| there, and the three tokens after it."""
+def line_of(story: int, position: int, k: int) -> tuple[list[str], np.ndarray, list[str], float, str]:
+    """The tokens up to a position, each one's share of |x . v| there, the three after, the largest share, and λ(v.x)²."""
     ids = encoded[story]
     taken = transformer.trace(model, torch.tensor([ids]))
-    shares = transformer.attention_shares(model, taken["qkv"][0], position)
+    shares = transformer.attention_shares(model, taken["qkv"][0], position).sum(0)
     shares[position] += taken["attn_in"][0, position]
-    scores = shares @ vector * (taken["mlp_in"][0, position] @ vector).sign()
-    first = max(0, position - 20)
-    tokens = [str(vocabulary[i]) for i in ids[first : position + 4]]
-    n = position + 1 - first
-    return tokens[:n], scores[first : position + 1].numpy(), tokens[n:]
+    projection = taken["mlp_in"][0, position] @ vectors[:, k]
+    scores = (shares @ vectors[:, k] * projection.sign()).numpy()
+    first, tokens = max(0, position - 20), [str(vocabulary[i]) for i in ids[: position + 4]]
+    added = f"{values[k] * projection**2:+.2f}"
+    return (
+        tokens[first : position + 1],
+        scores[first : position + 1],
+        tokens[position + 1 :],
+        np.abs(scores).max(),
+        added,
+    )
 
 
-lines = {}
-for i, k in enumerate(SHOWN):
-    lines[k] = [line_of(story, int(peak_at[story, i]), vectors[:, k]) for story in top.indices[:, i].tolist()]
+lines = {k: [line_of(s, int(peak_at[s, i]), k) for s in top.indices[:, i].tolist()] for i, k in enumerate(SHOWN)}
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-page = []
-for i, k in enumerate(SHOWN):
+KEY = plotting.tokens_html(["pushes against", "0", "pushes the way that v · x goes"], [-1.0, 0.0, 1.0])
+page = [f"<b>Key</b> (ends: the largest share of the story): {KEY}"]
+for k in SHOWN:
     page.append(f"<b>eigenvector {k} of {TOKEN}, λ = {values[k]:.2f} ({WEIGHTS})</b>")
-    for line, activation in zip(lines[k], top.values[:, i], strict=True):
-        page.append(f"<div>{values[k] * activation:+.2f}</div>{plotting.tokens_html(*line)}")
+    page += [plotting.tokens_html(*line) for line in lines[k]]
 display(HTML("\n".join(page)))
 
 # %% [markdown]
-# Each block: the eight stories in which the eigenvector acts most, the twenty tokens before the position and three after it, the position's own token in brackets. Red tokens push $v \cdot x$ the way it goes, blue ones against it; the number is what the eigenvector adds to the logit, $\lambda (v \cdot x)^2$.
+# Each block TODO
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 for k in SHOWN:
-    fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.9))
+    fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 3.2))
     plotting.token_lines(ax, lines[k])
-    fig.suptitle(f'"{TOKEN}", eigenvector {k} (λ = {values[k]:.2f}): top inputs ({WEIGHTS})', fontsize=8)
+    key = plt.cm.ScalarMappable(plt.Normalize(-1, 1), plotting.SIGNED)
+    fig.colorbar(
+        key,
+        ax=ax,
+        orientation="horizontal",
+        aspect=60,
+        pad=0.01,
+        label="share of v · x, in units of the story's largest",
+    )
+    fig.suptitle(
+        f'"{TOKEN}", eigenvector {k} (λ = {values[k]:.2f}): top inputs, and what is added to the logit ({WEIGHTS})',
+        fontsize=8,
+    )
     alt = f"The eight texts in which eigenvector {k} of {TOKEN} acts most, each token coloured by its share."
     results.save_figure(fig, f"top_inputs_{k if k >= 0 else f'minus_{-k}'}", alt=alt, show=k in (-1, 0))
 
 # %% [markdown]
-# **Figure `top_inputs_*`.** The same as pictures, one for each of the eight eigenvectors; shown here are the most positive (−1) and the most negative (0). Colour: share of $v \cdot x$, scaled within each text.
-
-# %% [markdown]
-# ## Beyond the original notebook
-#
-# ### How many eigenvectors does it take?
-#
-# Keep the $k$ eigenvectors of largest $|\lambda|$ and correlate the truncated form, over every position of every story, with the MLP's full contribution in the direction, and with the whole logit difference, which also holds the direct and attention paths.
-
-# %%
-correlation = torch.corrcoef(measured[:-1])
-with_mlp, with_logit = correlation[: len(KEPT), -2], correlation[: len(KEPT), -1]
-results.record(**{f"correlation_mlp_{k}": value for k, value in zip(KEPT, with_mlp, strict=True)})
-results.record(correlation_logit=with_logit[-1])
+# **Figure `top_inputs_*`.** TODO
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, ax = plt.subplots(figsize=(4.6, 2.4))
-ax.plot(range(len(KEPT)), with_mlp, "o-", markersize=4, label="with the MLP's contribution")
-ax.plot(range(len(KEPT)), with_logit, "o-", markersize=4, label="with the whole logit difference")
-ax.set_xticks(range(len(KEPT)), KEPT)
-ax.set(xlabel="eigenvectors kept", ylabel="correlation", ylim=(min(0, with_logit.min()), 1.05))
-ax.set_title(f'"{TOKEN}" over {len(upcoming):,} positions ({WEIGHTS})')
-ax.legend(loc="lower right")
-alt = "Correlation of the truncated form with the MLP's contribution and the whole logit difference, rising with k."
-results.save_figure(fig, "truncation", alt=alt)
+PUBLISHED_TOP = {  # of the original notebook: the first and the eighth activation, and the eight tokens in brackets
+    -1: (7.89, 6.66, "to to at wore ordinary jumped to jumps"),
+    -2: (5.11, 4.41, "pink pink pink pink fancy white pink red"),
+    -3: (3.97, 3.53, "pa her her her his pa ap his"),
+    -4: (4.71, 4.13, "fish fish dolphin dolphin ducks swan fish swim"),
+    0: (-12.12, -8.7, "jumped jumps play wa play play and go"),
+    1: (-4.12, -3.61, "after jumped too stepped t and jumped and"),
+    2: (-4.02, -2.73, "new sea little capt the dry little ##bo"),
+    3: (-3.17, -2.76, "##r cold this icy the rain the chim"),
+}
+cells = []
+for k, (high, low, tokens) in PUBLISHED_TOP.items():
+    here = " ".join(line[0][-1] for line in lines[k])
+    row = (k, f"{high:.2f} … {low:.2f}", tokens, f"{lines[k][0][4]} … {lines[k][-1][4]}", here)
+    cells.append("".join(f'<td style="text-align:left">{html.escape(str(cell))}</td>' for cell in row))
+heads = "".join(
+    f"<th>{h}</th>" for h in ("eigenvector", "published: λ(v·x)²", "published: tokens", "here: λ(v·x)²", "here: tokens")
+)
+display(HTML(f"<table><tr>{heads}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"))
 
 # %% [markdown]
-# **Figure `truncation`.** Correlation over all positions of the validation stories, against the number of eigenvectors kept. The upper curve ends at 1 because all eigenvectors together are the MLP; the lower one ends at the MLP's own correlation with the logit difference.
-
-# %% [markdown]
-# ### Any token
-#
-# The same spectrum for a list of tokens, each on its own (no comparison tokens), both ends.
+# ## Any token
 
 # %%
-SMALL_MULTIPLES = ["swim", "run", "eat", "sleep", "fly", "happy", "sad", "big", "red", "mom", "dog", "the"]
-spectra = transformer.token_spectra(model, torch.tensor(model.token_ids(SMALL_MULTIPLES)))
-fig, axes = plt.subplots(3, 4, figsize=(plotting.TEXT_WIDTH, 3.8), sharex=True, sharey=True)
-for ax, token, spectrum in zip(axes.flat, SMALL_MULTIPLES, spectra, strict=True):
-    plotting.spectrum(ax, torch.cat([spectrum[:12], spectrum[-12:]]))
-    ax.axvline(11.5, color="0.8", linewidth=0.6, linestyle="--")
-    ax.set_title(token)
-fig.supxlabel("the 12 most negative and the 12 most positive", fontsize=8)
-fig.supylabel("eigenvalue", fontsize=8)
-fig.suptitle(f"single tokens ({WEIGHTS})", fontsize=8)
-alt = "Twelve small panels, one a token: the twelve most negative and twelve most positive eigenvalues."
-results.save_figure(fig, "token_spectra", alt=alt)
-
-# %% [markdown]
-# **Figure `token_spectra`.** Both ends of the spectra of twelve tokens' own unembeddings; the middle, left out at the dashed line, is near 0.
-#
-# ### All tokens
-#
-# Every token's spectrum in one pass, sixteen matrices in memory at a time. For each, its most negative against its most positive eigenvalue.
-
-# %%
+SMALL = ["swim", "run", "eat", "sleep", "fly", "happy", "sad", "big", "red", "mom", "dog", "the"]
+few = torch.tensor(model.token_ids(SMALL))
+spectra = transformer.token_spectra(model, few) / model.w_u[few].norm(dim=1, keepdim=True)
 tokens = torch.arange(0, len(vocabulary), 16 if QUICK else 1)
-everyone = transformer.token_spectra(model, tokens)
+everyone = transformer.token_spectra(model, tokens) / model.w_u[tokens].norm(dim=1, keepdim=True)
 low, high = -everyone[:, 0], everyone[:, -1]
 results.record(negative_stronger_share=(low > high)[counts[tokens] >= MIN_COUNT].float().mean())
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, ax = plt.subplots(figsize=(4.6, 3.2))
-dots = ax.scatter(high, low, c=np.log10(counts[tokens].numpy() + 1), s=4, cmap="cividis", linewidths=0)
+fig, axes = plt.subplots(3, 4, figsize=(plotting.TEXT_WIDTH, 4.0), sharex=True, sharey=True)
+for ax, token, spectrum in zip(axes.flat, SMALL, spectra, strict=True):
+    plotting.spectrum(ax, torch.cat([spectrum[:12], spectrum[-12:]]))
+    ax.axvline(11.5, color="0.8", linewidth=0.6, linestyle="--")
+    ax.text(0.7, spectrum[0], f"{spectrum[0]:.2f}", fontsize=7, va="center")
+    ax.text(22.3, spectrum[-1], f"{spectrum[-1]:+.2f}", fontsize=7, va="center", ha="right")
+    ax.set(title=token, xticks=[0, 11, 12, 23], xticklabels=["1st", "12th", "", "last"])
+fig.supxlabel("the 12 most negative eigenvalues, and the 12 most positive", fontsize=8)
+fig.supylabel("eigenvalue / ‖u‖", fontsize=8)
+fig.suptitle(f"single tokens ({WEIGHTS})", fontsize=8)
+alt = "Twelve small panels, one a token: the twelve most negative and twelve most positive eigenvalues, with the outermost two labelled."
+results.save_figure(fig, "token_spectra", alt=alt)
+
+# %% [markdown]
+# **Figure `token_spectra`.** TODO
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+pieces = np.char.startswith(vocabulary[tokens].astype(str), "##")
+kinds = {"word pieces (##)": pieces, "whole words seen rarely": ~pieces & (counts[tokens] < MIN_COUNT).numpy()}
+kinds["frequent words"] = ~pieces & (counts[tokens] >= MIN_COUNT).numpy()
+fig, ax = plt.subplots(figsize=(4.6, 3.4))
+for (kind, of), colour in zip(kinds.items(), (plotting.ORANGE, "0.6", plotting.BLUE), strict=True):
+    ax.scatter(high[of], low[of], s=4, color=colour, linewidths=0, alpha=0.6, label=f"{kind} ({of.sum():,})")
 edge = float(max(low.max(), high.max())) * 1.05
 ax.plot([0, edge], [0, edge], color="0.6", linewidth=0.6)
-ax.set(xlabel="most positive eigenvalue", ylabel="−(most negative eigenvalue)", xlim=(0, edge), ylim=(0, edge))
-fig.colorbar(dots, ax=ax, label=f"log10(times seen {'in training' if released else 'here'} + 1)")
+for token in ("swim", "eat", "the"):
+    (i,) = model.token_ids([token])
+    if (place := (tokens == i).nonzero().flatten()).numel():
+        ax.annotate(token, (high[place[0]], low[place[0]]), (5, 5), textcoords="offset points", fontsize=7)
+ax.set(
+    xlabel="most positive eigenvalue / ‖u‖", ylabel="−(most negative eigenvalue) / ‖u‖", xlim=(0, edge), ylim=(0, edge)
+)
+ax.legend(markerscale=2, loc="upper left")
 ax.set_title(f"{len(tokens):,} tokens ({WEIGHTS})")
-alt = "Scatter of every token's strongest negative against its strongest positive eigenvalue, coloured by frequency."
+alt = (
+    "Scatter of every token's strongest negative against its strongest positive eigenvalue, coloured by kind of token."
+)
 results.save_figure(fig, "all_spectra", alt=alt)
 
 # %% [markdown]
-# **Figure `all_spectra`.** One dot a token: how strong its strongest negative and positive eigenvalues are. Above the line the negative one is the stronger. Colour: how often the token stands in the training text.
+# **Figure `all_spectra`.** TODO
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+import plotly.graph_objects as go
+
+steps = []
+for i in sorted(range(len(words)), key=lambda i: vocabulary[words[i]]):
+    word, spectrum = str(vocabulary[words[i]]), word_values[i]
+    scores, tokens = ends(word_strongest[:, i], frequent, 8)
+    z, shown, seen = (
+        scores.T.numpy().round(2).tolist(),
+        vocabulary[tokens.T.numpy()].tolist(),
+        counts[tokens.T].tolist(),
+    )
+    edge, outer = (
+        spectrum[spectrum.abs().argmax()],
+        torch.cat([spectrum[:12], spectrum[-12:]]).numpy().round(3).tolist(),
+    )
+    data_of = {"y": [outer, [*range(16)]], "z": [None, z], "text": [None, shown], "customdata": [None, seen]}
+    title = {
+        "title.text": f"{html.escape(word)}, seen {counts[words[i]]:,} times; words of its strongest eigenvector, λ = {edge:.2f}"
+    }
+    steps.append({"label": word, "method": "update", "args": [data_of, title, [0, 1]]})
+first, title, _ = steps[0]["args"]
+ranks = [
+    f"{n} from the {end}" for end, numbers in (("bottom", range(1, 13)), ("top", range(12, 0, -1))) for n in numbers
+]
+explorer = go.Figure(
+    [
+        go.Bar(
+            y=first["y"][0],
+            text=ranks,
+            textposition="none",
+            hovertemplate="%{text}: %{y:.3f}<extra></extra>",
+            marker_color=[plotting.NEGATIVE] * 12 + [plotting.POSITIVE] * 12,
+        ),
+        go.Heatmap(
+            z=first["z"][1],
+            y=first["y"][1],
+            x=PATHS,
+            text=first["text"][1],
+            customdata=first["customdata"][1],
+            xaxis="x2",
+            yaxis="y2",
+            texttemplate="%{text}",
+            hovertemplate="%{x}, %{text}: %{z:.2f}, seen %{customdata} times<extra></extra>",
+            colorscale="RdBu_r",
+            zmid=0,
+            colorbar_title="score",
+        ),
+    ]
+)
+slider = {"steps": steps, "currentvalue": {"prefix": "word: "}, "pad": {"t": 50}}
+explorer.update_layout(
+    sliders=[slider],
+    template="plotly_white",
+    width=980,
+    height=620,
+    showlegend=False,
+    title=title["title.text"],
+    xaxis={"domain": [0, 0.3], "title": "both ends of the spectrum", "showticklabels": False},
+    yaxis_title="eigenvalue",
+    xaxis2={"domain": [0.38, 1], "side": "top"},
+    yaxis2={"anchor": "x2", "autorange": "reversed", "showticklabels": False},
+)
+results.save_page(
+    explorer,
+    "token_explorer",
+    alt=f"The {len(words)} most frequent words: the spectrum of each, and its strongest eigenvector in words",
+)
+
+# %% [markdown]
+# ## The optimiser's part
+# TODO
+
+# %%
+runs = results.read_sweep("02_tinystories")
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+PANELS = {
+    "nats": "nats a token",
+    "eigenvalue": "ends of the spectrum",
+    "participation": "participation ratio",
+    "words": "swimming words (s.d.)",
+    "own": "held: change of\nlog p(own verb)",
+    "others": "held: change of\nlog p(other verbs)",
+}
+fig, axes = plt.subplots(1, len(PANELS), figsize=(plotting.TEXT_WIDTH, 2.2), sharey=True)
+rows = len(runs)
+for ax, (name, title) in zip(axes, PANELS.items(), strict=True):
+    for i, run in runs.iterrows():
+        colour = COLOURS[run["model"].split()[0]]
+        for column in ("lowest", "highest") if name == "eigenvalue" else (name,):
+            ax.plot(run[column], i, "o", color=colour, markersize=5)
+            ax.annotate(
+                f"{run[column]:.2f}", (run[column], i), (0, 5), textcoords="offset points", ha="center", fontsize=7
+            )
+        if name == "words":
+            ax.plot(run["words_null"], i, "|", color="0.4", markersize=9)
+        if name == "own":
+            ax.plot(run["own_null"], i, "|", color="0.4", markersize=9)
+    ax.set(title=title, yticks=range(rows), ylim=(rows - 0.5, -0.7))
+    ax.margins(x=0.25)
+axes[0].set_yticklabels(runs["model"])
+for end in (-3.18, 1.21):
+    axes[1].axvline(end, color="0.8", linestyle=":")
+alt = "Four trained models, two of each optimiser: loss, ends of the spectrum, participation ratio, score of the swimming words and effect of the intervention."
+results.save_figure(fig, "optimisers", alt=alt)
+
+# %% [markdown]
+# **Figure `optimisers`.** TODO
 
 # %% [markdown]
 # ## What we found
@@ -455,62 +1017,36 @@ rows = [
     ("parameters", "parameters", "22 million"),
     ("nats per token (validation)", "nats_per_token", "not stated"),
     ("bits per character", "bits_per_character", "not stated"),
+    ("verbs said in the text", "verbs_said", "not tested"),
+    ("held: own verb, mean change of log p", "held_own_mean", "not tested"),
+    ("held: the other verbs", "held_others_mean", "not tested"),
+    (f"held: {TOKEN}, with interval", "held_token", "not tested"),
+    ("verbs beyond 95 % of other words' eigenvectors", "verbs_beyond_other_words", "not tested"),
     ("most negative eigenvalue", "eigenvalue_min", "about -3.2"),
     ("most positive", "eigenvalue_max", "about 1.2"),
     ("their ratio", "eigenvalue_ratio", "about 2.6"),
+    ("participation ratio", "participation_ratio", "not stated"),
     ("strongest eigenvector", "strongest_eigenvector", "0"),
-    ("eigenvectors with half of the power", "eigenvalues_half_power", "not stated"),
-    ("swim words: best eigenvector", "swim_best_eigenvector", "-1"),
-    ("swim words: its path", "swim_best_path", "head 0"),
-    ("eat words: best eigenvector", "eat_best_eigenvector", "not shown"),
-    ("eat words: its path", "eat_best_path", "not shown"),
 ]
-for verb in ("swim", "eat"):
-    rows += [(f"{verb} words: its mean score (s.d.)", f"{verb}_best_score", "not stated")]
-    rows += [(f"{verb} words: the highest of random sets", f"{verb}_null_highest", "not tested")]
-    rows += [(f"{verb} words: p, best of eight", f"{verb}_p_all", "not tested")]
-rows += [(f"correlation, {k} kept", f"correlation_mlp_{k}", "not stated") for k in KEPT]
-rows += [("MLP and whole logit difference", "correlation_logit", "not stated")]
+rows += [
+    (f"{name.replace('_', ' ')} (s.d.)", name, "not tested")
+    for name in ("swim_score", "eat_score", "swim_score_without_forms", "published_score")
+]
+rows += [
+    ("the four lists: largest corrected p", "lists_p_corrected", "not tested"),
+    ("the two controls: smallest", "controls_p_corrected", "not tested"),
+]
+rows += [(f"AUC, {part}", f"auc_{part}", "not tested") for part in ("linear", "quadratic", "whole")]
+rows += [
+    (f"correlation, {k} kept, {where}", f"correlation_{k}{suffix}", "not stated")
+    for where, suffix in (("everywhere", ""), ("before a verb", "_before_verbs"))
+    for k in KEPT[:5]
+]
 rows += [("tokens with a stronger negative end", "negative_stronger_share", "not stated")]
-for place in ("everywhere", "before_others", "before_token"):
-    rows += [(f"strongest eigenvector: contribution {place}", f"contribution_{place}", "not stated")]
-    rows += [(f"strongest eigenvector: projection {place} (s.d.)", f"projection_{place}", "not stated")]
 results.findings(rows)
 
 # %% [markdown]
-# - **The model** predicts stories it was not trained on at 2.39 nats per token, 0.85 bits per character. Its samples above are grammatical and lose the thread after a sentence or two, as one layer must.
-# - **The spectrum** has the shape of the published one: a single eigenvalue far below all others, −0.86, about twice the strongest positive one, +0.44 (published: about −3.2 and +1.2). Scales differ between models; the ratio, 1.9 here and 2.6 there, can be compared.
-# - **In words** this eigenvector (index 0) is about swimming: head 2 ends in *swim, fish, water, pond, swimming, beach, splash, sea, duck* (`word_table_strongest`). There the 31 words of the list score 3.8 standard deviations on average, more than on the best of eight random directions in any of 2,000 sets.
-#   The eating words do the same on the directions of *eat* (3.7). In the published run it is eigenvector −1 and head 0 whose column ends in *swim, swimming, water, pool, sea*; here the words of eigenvector −1 are commas, articles and pronouns, in every head.
-# - **What it does.** It is a veto. Its projection lies far from 0 at most positions, on the side opposite to the swimming words, and its negative eigenvalue lowers the logit of *swim*: by 3.3 on average, by 3.0 before one of the other verbs. Words of water in the context pull the projection towards 0 and lift the veto: right before *swim* the eigenvector takes 1.2 (51 positions).
-#   So its top inputs do not sit inside swimming scenes, as those of the published run do: they are articles and small words, as in *count to*, *pull the* and *in the park*. The third most positive one, −3, comes nearest
-#   (p = 0.0002 by itself, head 2 again): six of its eight top inputs stand among shrimp, fish, lake and sea, at the words *all the* and *how to* (`top_inputs_minus_3`).
-# - **Few suffice.** Two eigenvectors of 256 correlate at 0.81 with the MLP's contribution in this direction over 367,127 positions, sixteen at 0.93; and that contribution is nearly the whole logit difference (0.995): attention and the direct path by themselves add little to it.
-# - **All tokens.** For most single tokens (four in five of the frequent ones) the strongest positive eigenvalue is the larger.
-#
-# ## Where the original notebook differs
-#
-# - **Weights.** The original notebook shows the published model, of 22 million weights trained on the whole data set. The default here is a model of this repository's own, an eighth of the size, trained by another recipe on a ninetieth of the text. `CHECKPOINT=published` shows the paper's where
-#   the hub can be reached; on the machine that made these figures it could not, so the numbers in the right column are read off the original notebook, not computed here.
-# - **Tokenizer.** The same recipe, trained on our stories; its words are a little longer, so losses per token of the two cannot be compared directly.
-# - **The tensor.** The original notebook builds $B$, 4 GB, and contracts it afterwards. Here the direction goes in first.
-# - **Memory.** It keeps every activation of 40 eigenvectors over the whole validation set, and takes the best 200 positions. Here each story's best position is kept: the same stories, as only that position counts.
-# - **Attention.** It recomputes attention beside the model. Here the model's own code splits queries, keys and values, and a test checks that the shares add up to its output.
-# - **Colour.** Red is positive throughout. The original notebook's colour map runs the other way round.
-# - **Sign.** An eigenvector's sign is arbitrary; nothing here depends on it, and none is turned by hand.
-#
-# ## Limits
-#
-# One small model, one run of training. Its eigenvectors need not be those of the published model, and the word lists were written by one person. The p-values say that a direction is unlike random directions of the space; they do not say what it is for. Attention weights are taken as they are:
-# what a head brings is read off the weights, how much of it is brought is not. The test treats the eight eigenvectors as exchangeable with random directions, which are not orthogonal to each other; in this many dimensions that matters little.
-#
-# ## References
-#
-# - M. T. Pearce, T. Dooms, A. Rigg. *Weight-based Decomposition: A Case for Bilinear MLPs.* 2024. [arXiv 2406.03947](https://arxiv.org/abs/2406.03947)
-# - M. T. Pearce, T. Dooms, A. Rigg, J. M. Oramas, L. Sharkey. *Bilinear MLPs enable weight-based mechanistic interpretability.* 2024. [arXiv 2410.08417](https://arxiv.org/abs/2410.08417)
-# - R. Eldan, Y. Li. *TinyStories: How Small Can Language Models Be and Still Speak Coherent English?* 2023. [arXiv 2305.07759](https://arxiv.org/abs/2305.07759)
-# - N. Elhage and others. *A Mathematical Framework for Transformer Circuits.* 2021. [transformer-circuits.pub](https://transformer-circuits.pub/2021/framework/index.html)
-# - J. Fiotto-Kaufman and others. *NNsight and NDIF: Democratizing Access to Foundation Model Internals.* 2024. [arXiv 2407.14561](https://arxiv.org/abs/2407.14561)
+# TODO
 
 # %%
 results.finish()

@@ -111,33 +111,36 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def tokens_html(tokens: Sequence[str], values: ArrayLike, after: Sequence[str] = ()) -> str:
+def tokens_html(
+    tokens: Sequence[str], values: ArrayLike, after: Sequence[str] = (), limit: float | None = None, label: str = ""
+) -> str:
     """One line of tokens, each on the colour of its value, the last of them in brackets; then `after`, without colour.
 
-    Every token is escaped: text from outside never becomes markup.
+    Colours end at `limit` (default: the largest |value|); `label` stands in front. Every token is escaped: text from
+    outside never becomes markup.
     """
-    values = np.asarray(values)
-    marked = [*tokens[:-1], f"[{tokens[-1]}]"]
+    colours = token_colours(values, limit or np.abs(np.asarray(values)).max() or 1.0)
     spans = [
         f'<span style="background:{background};color:{text};padding:0 2px">{html.escape(token)}</span>'
-        for token, (background, text) in zip(marked, token_colours(values, np.abs(values).max() or 1.0), strict=True)
+        for token, (background, text) in zip([*tokens[:-1], f"[{tokens[-1]}]"], colours, strict=True)
     ]
-    return f'<div style="line-height:1.7">{" ".join(spans)} {html.escape(" ".join(after))}</div>'
+    return f'<div style="line-height:1.7">{html.escape(label)} {" ".join(spans)} {html.escape(" ".join(after))}</div>'
 
 
-def token_lines(ax: Axes, lines: Sequence[tuple[Sequence[str], ArrayLike, Sequence[str]]], columns: int = 110) -> None:
-    """Draw what `tokens_html` shows: each of `lines` is (tokens, values, after), wrapped at `columns` characters."""
+def token_lines(ax: Axes, lines: Sequence[tuple], columns: int = 116) -> None:
+    """Draw what `tokens_html` shows of each of `lines`, its arguments, all five; wrapped at `columns` characters."""
     row = 0
-    for tokens, values, after in lines:
-        values = np.asarray(values)
-        colours = token_colours(values, np.abs(values).max() or 1.0) + [("none", "#000000")] * len(after)
-        column = 0
+    for tokens, values, after, limit, label in lines:
+        colours = token_colours(values, limit) + [("none", "#000000")] * len(after)
+        ax.text(0, row + 0.47, label, fontsize=7, ha="left", va="center")
+        column = indent = len(label) + 2 if label else 0
         for token, (background, colour) in zip([*tokens[:-1], f"[{tokens[-1]}]", *after], colours, strict=True):
             width = len(token) + 1
             if column + width > columns:
-                row, column = row + 1, 2
+                row, column = row + 1, indent
             ax.add_patch(matplotlib.patches.Rectangle((column, row), width, 0.9, color=background, linewidth=0))
-            ax.text(column + width / 2, row + 0.47, token, color=colour, fontsize=6, family="monospace", **CENTRED)
+            text = token.replace("$", r"\$")
+            ax.text(column + width / 2, row + 0.47, text, color=colour, fontsize=7, family="monospace", **CENTRED)
             column += width
         row += 1.4
     ax.set(xlim=(0, columns), ylim=(row, 0))

@@ -49,8 +49,9 @@ def test_the_last_token_stands_in_brackets():
 def test_token_lines_wrap_inside_the_axes():
     fig, ax = plt.subplots()
     tokens = ["word"] * 40
-    plotting.token_lines(ax, [(tokens, np.zeros(40), ["end"]), (["x"], [1.0], [])], columns=50)
+    plotting.token_lines(ax, [(tokens, np.zeros(40), ["end"], 1.0, "+1.5"), (["x"], [1.0], [], 2.0, "")], columns=50)
     right = [patch.get_x() + patch.get_width() for patch in ax.patches]
     assert max(right) <= 50 and len({patch.get_y() for patch in ax.patches}) >= 5
-    assert [t.get_text() for t in ax.texts][39:42] == ["[word]", "end", "[x]"]
+    assert [t.get_text() for t in ax.texts][40:44] == ["[word]", "end", "", "[x]"]
+    assert ax.texts[0].get_text() == "+1.5" and min(patch.get_x() for patch in ax.patches[:41]) >= 4
     plt.close(fig)

@@ -1,0 +1,69 @@
+"""The transformer of notebook 2 by two optimisers, two runs each: what is read off the weights, and what it does.
+
+Same text, tokenizer, steps and noise; each optimiser at the learning rate that did best over half an epoch. A run
+trains for an hour on one thread: the first ones are the released checkpoints, the others are kept under build/weights/.
+"""
+
+import json
+
+import torch
+
+from checkpoints.tinystories import train
+from paper_utils import data, transformer
+from paper_utils.files import ROOT
+
+GRID = {"model": ("AdamW 0", "AdamW 1", "Muon 0")}
+RELEASED = {"AdamW 0": transformer.RELEASED, "Muon 0": transformer.RELEASED.with_name("tinystories_muon")}
+VERBS = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
+SWIMMING = "swim swimming swam water pool sea ocean lake river pond beach boat ship fish shark whale dolphin duck frog "
+SWIMMING += "turtle crab shell sand wave waves splash splashed wet dive float island"
+
+
+def LOAD() -> data.Stories:
+    return data.load_stories("validation")
+
+
+def run(stories: data.Stories, model: str) -> dict[str, float]:
+    """Loss; spectrum of swim against nine verbs; its words and those of 400 other words; ten verbs' interventions."""
+    optimiser, seed = model.split()
+    folder = RELEASED.get(model, ROOT / "build" / "weights" / f"tinystories-{optimiser}-{seed}")
+    if not (folder / "config.json").exists():
+        muon = "--muon" if optimiser == "Muon" else "--no-muon"
+        train.main([muon, "--seed", seed, "--threads", "1", "--output", str(folder)])
+    net = transformer.BilinearTransformer.from_pretrained(folder)
+    encoded = net.encode(stories.texts)
+    x = transformer.mlp_inputs(net, encoded)
+    upcoming = torch.tensor([token for ids in encoded for token in (*ids[1:], transformer.EOS)])
+    before = upcoming[:, None] == torch.tensor(net.token_ids(VERBS))
+    at, mean = before.any(1), x.mean(0)
+    contrasts = [transformer.output_direction(net, verb, [v for v in VERBS if v != verb]) for verb in VERBS]
+    counts = torch.tensor(json.loads((folder / "token_counts.json").read_text()))
+    listed, tokens = set(net.token_ids(SWIMMING.split())), net.vocabulary
+    skipped = listed.union(net.token_ids(VERBS))
+    words = [i for i in counts.argsort(descending=True).tolist() if tokens[i].isalpha() and i not in skipped]
+    strongest = torch.stack([transformer.strongest_eigenvector(net, d) for d in contrasts], dim=1)
+    others = torch.stack([transformer.strongest_eigenvector(net, net.w_u[i]) for i in words[:400]], dim=1)
+
+    def held(vectors: torch.Tensor) -> torch.Tensor:  # [vector verb]: the mean change of log p(verb) right before it
+        changes = transformer.changes_by_holding(net, x[at], upcoming[at], vectors, mean @ vectors)
+        return changes @ before[at].float() / before.sum(0)
+
+    effects, null = held(strongest), held(others[:, ::7]).quantile(0.05, dim=0)
+    common = (counts >= 50).nonzero().flatten()
+    paths = transformer.virtual_tokens(net)[:, :, common]
+    columns = [i for i, token in enumerate(common.tolist()) if token in listed]
+    values = torch.linalg.eigvalsh(net.interaction(contrasts[0]))
+    found = {
+        "nats": transformer.evaluate(net, encoded),
+        "lowest": values[0],
+        "highest": values[-1],
+        "participation": values.abs().sum() ** 2 / values.square().sum(),
+        "words": transformer.list_scores(strongest[:, :1], paths, columns).abs().max(),
+        "words_null": transformer.list_scores(others, paths, columns).abs().amax(0).quantile(0.95),
+        "own": effects.diagonal().mean(),
+        "own_null": null.mean(),
+        "others": (effects.sum() - effects.trace()) / (effects.numel() - len(effects)),
+        "verbs": (effects.diagonal() < null).sum(),
+        **{f"own_{verb}": effect for verb, effect in zip(VERBS, effects.diagonal(), strict=True)},
+    }
+    return {name: round(float(value), 4) for name, value in found.items()}
