@@ -15,9 +15,13 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/02_tinystories.ipynb)
 #
-# **Claim.** TODO
+# **Claim.** In a transformer whose MLP multiplies two linear maps, what the MLP contributes to an output token is one symmetric matrix, taken from the weights alone. Its strongest eigenvector is a part that the model uses: held constant along it, the model loses much of that token's probability where the token is said, and little of any other's.
+# The same eigenvector can be written in words, as what it looks for in the token itself and in what each attention head brings; the words pass a test against the eigenvectors of hundreds of other words.
 #
 # After Pearce, Dooms and Rigg (2024), [arXiv 2406.03947](https://arxiv.org/abs/2406.03947), whose notebook is "the original notebook" below.
+#
+# **Among the five.** [01](01_mnist_bilinear.ipynb) reads the same eigendecomposition off a classifier of images. There an eigenvector is a picture; here it is a list of words. [04](04_dihedral_fourier.ipynb) reads a network whose task has an exact theory to check the reading by.
+# [05](05_toy_superposition.ipynb) asks when a network packs more features than it has dimensions; [03](03_mnist_sae.ipynb) takes such features apart.
 
 # %% tags=["parameters"]
 MODE = "full"  # "quick" reads 160 stories, with a tenth of the baselines and a sixteenth of the tokens
@@ -66,7 +70,11 @@ QUICK = MODE == "quick"
 # %% [markdown]
 # ## The finding: what an eigenvector of the weights does to the text
 #
-# TODO
+# Each of ten verbs has a matrix of its own: what the MLP contributes to that verb's logit, less the mean of the nine others'. The eigenvector of largest eigenvalue, positive or negative, is computed from the weights alone, without any text.
+# The intervention then holds what the MLP reads along this vector $v$ at its mean over all text, $x \to x - v\,(v \cdot x - \overline{v \cdot x})$, and changes nothing else: the residual stream keeps $x$. If the eigenvector is a part that the model uses for the verb, the verb becomes less likely where it is said, and the other verbs do not.
+#
+# The weights are a small model released with this repository, trained on 24,675 stories with AdamW ([its card](../checkpoints/tinystories/README.md)); `CHECKPOINT=control` shows one trained with Muon, `CHECKPOINT=published` the paper's own (`tdooms/TinyStories-1-1024-i5n`, 22 million weights) where the Hugging Face hub can be reached.
+# The text is the validation part of TinyStories, which none of them has seen; where it cannot be had, stories sampled from the model itself stand in.
 
 # %%
 CONTROL = transformer.RELEASED.with_name("tinystories_muon")
@@ -99,11 +107,7 @@ effects = changes @ before[at].float() / before.sum(0)  # [vector verb]
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(5.2, 4.0))
 limit = effects[effects.isfinite()].abs().max().item()
-image = plotting.signed_map(ax, effects, vmax=limit)
-for (row, column), value in np.ndenumerate(effects.numpy()):
-    ax.text(
-        column, row, f"{value:+.2f}", color="w" if abs(value) > 0.6 * limit else "k", fontsize=7, **plotting.CENTRED
-    )
+image = plotting.signed_map(ax, effects, limit, numbers="+.2f")
 ax.set(xticks=range(len(verbs)), xticklabels=verbs, yticks=range(len(verbs)), yticklabels=verbs)
 ax.set(xlabel="verb that the text goes on with", ylabel="verb whose strongest eigenvector is held at its mean")
 fig.colorbar(image, ax=ax, label="mean change of its log probability (nats)")
@@ -111,7 +115,11 @@ alt = "Ten by ten verbs: holding a verb's eigenvector at its mean lowers the log
 results.save_figure(fig, "held", alt=alt)
 
 # %% [markdown]
-# **Figure `held`.** TODO
+# **Figure `held`.** Rows: the verb whose strongest eigenvector is held at its mean. Columns: the verb that the text goes on with. A number is the mean change of that verb's log probability at the positions right before it, in nats: −1 divides the probability by 2.7. The diagonal is the verb's own eigenvector.
+#
+# ### Against other directions, and with intervals
+#
+# The same for the strongest eigenvectors of other frequent words' own unembeddings, and for random directions. An interval is of whole stories drawn anew: positions in one story are not independent.
 
 # %%
 import json
@@ -142,19 +150,17 @@ def interval(values: torch.Tensor, where: torch.Tensor) -> list[float]:
 
 
 # %% [markdown]
-# the same by nnsight in the running model TODO
+# In a model of one layer without norms, all that follows attention works on each position by itself. `changes_by_holding` therefore computes the intervention at the positions of interest alone. `hold` is the same by nnsight, inside the running model, over whole stories; both agree on eight stories of each verb:
 
 # %%
 for verb, vector, change in zip(verbs, own.T, changes, strict=True):
     (token,) = model.token_ids([verb])
     rows = [i for i, ids in enumerate(encoded) if token in ids[1:]][:8]
     ids, real = transformer.padded([encoded[i] for i in rows])
-    held = transformer.hold(model, ids, vector[:, None], (mean @ vector)[None]) - 0
-    log_p = (held.log_softmax(-1) - model(ids).log_softmax(-1))[:, :-1].gather(2, ids[:, 1:, None])[:, :, 0]
-    there = real & (ids[:, 1:] == token)
-    assert torch.allclose(
-        log_p[there], change[(upcoming[at] == token) & torch.isin(story[at], torch.tensor(rows))], atol=1e-3
-    )
+    held = transformer.hold(model, ids, vector[:, None], (mean @ vector)[None])
+    moved = (held.log_softmax(-1) - model(ids).log_softmax(-1))[:, :-1].gather(2, ids[:, 1:, None])[:, :, 0]
+    same = (upcoming[at] == token) & torch.isin(story[at], torch.tensor(rows))
+    assert torch.allclose(moved[real & (ids[:, 1:] == token)], change[same], atol=1e-3)
 
 # %%
 SHOWN = [-1, -2, -3, -4, 0, 1, 2, 3]  # the eight eigenvectors whose top inputs the original notebook prints
@@ -164,9 +170,8 @@ words = [i for i in counts.argsort(descending=True).tolist() if vocabulary[i].is
 def decomposed(directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Of each direction: all eigenvalues, the eight eigenvectors SHOWN, and the one of largest |eigenvalue|."""
     found = [torch.linalg.eigh(model.interaction(direction)) for direction in directions]
-    eight, largest = zip(
-        *[(vectors[:, SHOWN], vectors[:, values.abs().argmax()]) for values, vectors in found], strict=True
-    )
+    largest = [vectors[:, values.abs().argmax()] for values, vectors in found]
+    eight = [vectors[:, SHOWN] for _, vectors in found]
     return torch.stack([values for values, _ in found]), torch.stack(eight), torch.stack(largest, dim=1)
 
 
@@ -181,9 +186,7 @@ for name, vectors in {"other words": word_strongest[:, other_words], "random": r
 
 # %%
 own_effect, said = effects.diagonal(), before.any(0)  # in quick mode a verb may not be said at all
-intervals = [
-    interval(changes[i][before[at, i]], at[before[at, i]]) if said[i] else [np.nan] * 3 for i in range(len(verbs))
-]
+intervals = [interval(changes[i][b], at[b]) if (b := before[at, i]).any() else [np.nan] * 3 for i in range(len(verbs))]
 fifth = baselines["other words"].quantile(0.05, dim=0)
 elsewhere = effects[:, said][~torch.eye(len(verbs), dtype=bool)[:, said]]
 results.record(
@@ -201,47 +204,51 @@ results.record(
 fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.8))
 for place, (name, colour) in zip((0.12, 0.3), (("other words", plotting.GREEN), ("random", "0.6")), strict=True):
     for i, found in enumerate(baselines[name].T.numpy()):
-        ax.plot(
-            np.full(len(found), i + place),
-            found,
-            ".",
-            color=colour,
-            markersize=2.5,
-            label="_" * i + f"{name} ({len(found)})",
-        )
+        dots = {"color": colour, "markersize": 2.5, "label": "_" * i + f"{name} ({len(found)})"}
+        ax.plot(np.full(len(found), i + place), found, ".", **dots)
+own_style = {"color": plotting.VERMILLION, "markersize": 4, "capsize": 3, "fmt": "o"}
 for i, (value, low, high) in enumerate(intervals):
-    ax.errorbar(
-        i - 0.12,
-        value,
-        [[value - low], [high - value]],
-        fmt="o",
-        color=plotting.VERMILLION,
-        markersize=4,
-        capsize=3,
-        label="_" * i + "own eigenvector, 95 % over stories",
-    )
-    ax.text(i - 0.2, value, f"{value:+.2f}", ha="right", va="center", fontsize=7, color=plotting.VERMILLION)
+    label = "_" * i + "own eigenvector, 95 % over stories"
+    ax.errorbar(i - 0.1, value, [[value - low], [high - value]], label=label, **own_style)
+    ax.text(i - 0.22, value, f"{value:+.2f}", ha="right", va="center", fontsize=7, color=plotting.VERMILLION)
 ax.axhline(0, color="0.7", linewidth=0.6, zorder=0)
-ax.set(
-    xticks=range(len(verbs)),
-    xticklabels=[f"{v}\n({n})" for v, n in zip(verbs, before.sum(0).tolist(), strict=True)],
-    xlim=(-0.75, len(verbs) - 0.4),
-)
+names = [f"{v}\n({n})" for v, n in zip(verbs, before.sum(0).tolist(), strict=True)]
+ax.set(xticks=range(len(verbs)), xticklabels=names, xlim=(-0.8, len(verbs) - 0.4))
 ax.set(ylabel="change of log p(verb) (nats)", xlabel="verb (positions right before it)")
 fig.legend(loc="outside upper center", ncols=3)
 alt = "For each verb the change of its log probability by holding its own eigenvector, with interval, against eigenvectors of other words and random directions."
 results.save_figure(fig, "held_baselines", alt=alt)
 
 # %% [markdown]
-# **Figure `held_baselines`.** TODO
+# **Figure `held_baselines`.** The change of each verb's log probability right before it, when what the MLP reads is held along the verb's own strongest eigenvector (red, with the 95 % interval over stories), along the strongest eigenvectors of other words (green) and along random directions (grey). Below each verb: how often it is said.
 
 # %% [markdown]
 # ## Model
+#
+# One layer. A token is embedded, attention adds what it gathers from earlier tokens, the MLP adds what it makes of the sum, and the unembedding reads the result:
+#
+# $$x_0 = W_e[\text{token}], \qquad x = x_0 + \textstyle\sum_h OV_h \sum_s A^h_s\, x_{0,s}, \qquad y = x + P\big((L x) \odot (R x)\big), \qquad \text{logits} = W_u\, y .$$
+#
+# | symbol | in the code | what it is |
+# | --- | --- | --- |
+# | $W_e$, $W_u$; $u$ | `w_e`, `w_u` | embedding and unembedding; $u$ is a token's row of the unembedding |
+# | $A^h$, $OV_h$ | `attention_pattern`, `ov[0, h]` | causal softmax attention of head $h$ with rotary positions; what the head writes for what it attends to |
+# | $L$, $R$, $P$ | `w_l[0]`, `w_r[0]`, `w_p[0]` | the two maps that the MLP multiplies, and its output map |
+# | $d$; $Q$ | `output_direction`, `interaction` | a token's $u$ less the mean of others'; the matrix of what the MLP adds to $d \cdot y$ |
+# | $\lambda_i$, $v_i$ | `values`, `vectors` | eigenvalues of $Q$ in ascending order, so that 0 is the most negative and −1 the most positive, and eigenvectors |
+#
+# There is no norm and no bias, so the path from $x$ to a logit is exactly linear plus exactly quadratic. In training, noise of a third of each position's own standard deviation is
+# added before attention, MLP and unembedding; the paper's follow-up ([arXiv 2410.08417](https://arxiv.org/abs/2410.08417)) found it to matter for readable eigenvectors.
 
 # %%
 for name, weight in model.named_parameters():
     print(f"{name:34} {tuple(weight.shape)!s:14} {weight.numel():>9,}")
 model.config
+
+# %% [markdown]
+# ### How good is the model?
+#
+# The mean cross entropy over the validation stories. Losses per token of different tokenizers cannot be compared. Losses per character can, where the tokenizers drop the same characters: this one drops case, accents and what is not ASCII. And three stories from the model, to judge by eye.
 
 # %%
 n_tokens = len(upcoming) - len(encoded)
@@ -261,26 +268,25 @@ for card in cards:
     name, curves = "Muon" if card["recipe"]["muon"] else "AdamW", card["curves"]
     ax.plot(curves["step"], curves["loss"], ":", color=COLOURS[name], label=f"{name}, training (with noise)")
     ax.plot(curves["step"], curves["validation_loss"], color=COLOURS[name], label=f"{name}, validation (without)")
-    ax.text(
-        curves["step"][-1],
-        curves["validation_loss"][-1],
-        f" {card['final']['nats_per_token']:.3f}",
-        fontsize=7,
-        va="top" if name == "AdamW" else "bottom",
-    )
+    final, side = f" {card['final']['nats_per_token']:.3f}", "top" if name == "AdamW" else "bottom"
+    ax.text(curves["step"][-1], curves["validation_loss"][-1], final, fontsize=7, va=side)
 ax.set(xlabel="step", ylabel="nats per token", ylim=(2.2, 3.6))
 ax.legend()
-results.save_figure(
-    fig,
-    "learning_curves",
-    alt="Training and validation loss over steps of the two released models, one for each optimiser.",
-)
+alt = "Training and validation loss over steps of the two released models, one for each optimiser."
+results.save_figure(fig, "learning_curves", alt=alt)
 
 # %% [markdown]
-# **Figure `learning_curves`.** TODO
+# **Figure `learning_curves`.** The two released models' losses over training, from their cards. Training losses lie higher because they are taken with noise. The numbers are the final losses over all 2,000 validation stories; the curves take every fourth story.
 
 # %% [markdown]
 # ## The interaction matrix of an output direction
+#
+# The logit of a token is $u \cdot y$ with its row $u$ of the unembedding. To see what raises *swim* rather than any verb, take the direction $d = u_\text{swim} - \text{mean}(u_\text{run}, u_\text{climb}, \dots)$. What the MLP adds to it is a quadratic form:
+#
+# $$d \cdot P\big((L x) \odot (R x)\big) = \sum_i (d P)_i\, (l_i \cdot x)(r_i \cdot x) = x^\top Q\, x, \qquad Q = \tfrac12\Big(L^\top \mathrm{diag}(d P)\, R + R^\top \mathrm{diag}(d P)\, L\Big).$$
+#
+# A quadratic form sees only the symmetric half of its matrix. With $Q = \sum_i \lambda_i v_i v_i^\top$ the MLP contributes $\sum_i \lambda_i (v_i \cdot x)^2$: eigenvector $i$ raises the logit wherever $x$ has a large component along $\pm v_i$ if $\lambda_i > 0$, and lowers it if $\lambda_i < 0$.
+# $v_i$ and $-v_i$ are the same eigenvector; both ends act alike. Contracting with $d$ first keeps everything in memory: the whole tensor would take 4 GB at the published width.
 
 # %%
 direction = contrasts[0]
@@ -301,48 +307,31 @@ results.record(
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 # Read off the picture of the original notebook (commit 19987d7 of tdooms/bilinear-decomposition), each within 0.03.
-PUBLISHED = {
-    0: -3.18,
-    1: -1.11,
-    2: -0.98,
-    3: -0.85,
-    100: -0.31,
-    200: -0.17,
-    300: -0.09,
-    400: -0.03,
-    500: 0.0,
-    600: 0.03,
-}
-PUBLISHED |= {700: 0.08, 800: 0.15, 900: 0.27, 1000: 0.58, 1020: 0.97, 1021: 1.0, 1022: 1.12, 1023: 1.21}
+PUBLISHED = dict(enumerate([-3.18, -1.11, -0.98, -0.85])) | {100: -0.31, 200: -0.17, 300: -0.09, 400: -0.03, 500: 0.0}
+PUBLISHED |= {600: 0.03, 700: 0.08, 800: 0.15, 900: 0.27, 1000: 0.58} | dict(enumerate([0.97, 1.0, 1.12, 1.21], 1020))
 fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.5))
-plotting.spectrum(axes[0], values)
-plotting.spectrum(axes[1], list(PUBLISHED.values()))
-for line in axes[1].lines[1:]:
-    line.set_xdata(
-        list(PUBLISHED)[: len(line.get_xdata())]
-        if line.get_color() == plotting.NEGATIVE
-        else list(PUBLISHED)[-len(line.get_xdata()) :]
-    )
-axes[1].lines[0].set_xdata([0, 1])
-for ax, shown, title in zip(
-    axes,
-    (dict(enumerate(values.tolist())), PUBLISHED),
-    ("here", "the original's picture: 18 values read off"),
-    strict=True,
-):
-    last = max(shown)
-    ax.text(last * 0.03, shown[0], f"{shown[0]:.2f}", fontsize=7, va="center")
-    ax.text(last * 0.97, shown[last], f"{shown[last]:+.2f}", fontsize=7, va="center", ha="right")
+titles = {"here": dict(enumerate(values.tolist())), "published: 18 of 1,024 values, read off a picture": PUBLISHED}
+for ax, (title, shown) in zip(axes, titles.items(), strict=True):
+    ranks, heights = np.array(list(shown)), np.array(list(shown.values()))
+    for part, colour in ((heights < 0, plotting.NEGATIVE), (heights >= 0, plotting.POSITIVE)):
+        ax.plot(ranks[part], heights[part], ".-", color=colour, markersize=3, linewidth=0.8)
+    for rank, side, by in ((ranks[0], "left", 6), (ranks[-1], "right", -6)):
+        style = {"textcoords": "offset points", "va": "center", "ha": side, "fontsize": 7}
+        ax.annotate(f"{shown[rank]:+.2f}", (rank, shown[rank]), (by, 0), **style)
+    ax.axhline(0, color="0.7", linewidth=0.6)
     ax.set(xlabel="index", ylabel="eigenvalue", title=title)
 fig.suptitle(f'"{TOKEN}" against {len(OTHERS)} other tokens ({WEIGHTS})', fontsize=8)
 alt = f"Ascending eigenvalues of the interaction matrix of {TOKEN}, here and published: one far below all others, a few at both ends, the rest near 0."
 results.save_figure(fig, "spectrum", alt=alt)
 
 # %% [markdown]
-# **Figure `spectrum`.** TODO
+# **Figure `spectrum`.** The eigenvalues of $Q$ in ascending order: red ones raise the logit of the token against the others, blue ones lower it. Left: here. Right: what can be read off the original notebook's picture, each value within 0.03. The scales of two models cannot be compared; the shape can: one eigenvalue far below all others.
 
 # %% [markdown]
-# ## Virtual tokens
+# ## An eigenvector in words: virtual tokens
+#
+# What the MLP reads at a position is a sum: the token's own embedding (the direct path), and what each head brings from earlier tokens. A token with embedding $e$ brings $e$ by the direct path and $OV_h\, e$ by head $h$, times the attention it gets.
+# So each path has its own list of virtual tokens, and $v_i$ scores every one of them: $v_i^\top e$ and $v_i^\top OV_h\, e$. A word at one end of one path and a word at the same end of another *together* make $(v_i \cdot x)^2$ large; from opposite ends they cancel.
 
 # %%
 paths = transformer.virtual_tokens(model)
@@ -365,30 +354,30 @@ import html
 def table_html(title: str, headings: list[str], scores: torch.Tensor, tokens: list[list[str]]) -> str:
     """Columns of words with their scores as text that can be selected, on one scale of colours; all escaped."""
     colours = [plotting.token_colours(column, scores.abs().max().item()) for column in scores]
-    rows = []
+    rows = ""
     for row in range(scores.shape[1]):
-        cells = zip(tokens, scores.tolist(), colours, strict=True)
-        marked = [
-            f'<td style="background:{c[row][0]};color:{c[row][1]};text-align:left">{html.escape(t[row])} {s[row]:+.2f}</td>'
-            for t, s, c in cells
-        ]
-        rows.append(f"<tr>{''.join(marked)}</tr>")
+        rows += "<tr>"
+        for names, column, of in zip(tokens, scores.tolist(), colours, strict=True):
+            style = f"background:{of[row][0]};color:{of[row][1]};text-align:left"
+            rows += f'<td style="{style}">{html.escape(names[row])} {column[row]:+.2f}</td>'
+        rows += "</tr>"
     heads = "".join(f'<th style="text-align:left">{html.escape(heading)}</th>' for heading in headings)
-    return f"<table><caption>{html.escape(title)}</caption><tr>{heads}</tr>{''.join(rows)}</table>"
+    return f"<table><caption>{html.escape(title)}</caption><tr>{heads}</tr>{rows}</table>"
 
 
-def draw_table(ax, headings: list[str], scores: np.ndarray, tokens: list[list[str]], limit: float):
-    """The same as a picture: a column of words each, ten of either end."""
-    image = plotting.signed_map(ax, scores.T, vmax=limit)
+def draw_table(headings: list[str], scores: np.ndarray, tokens: list[list[str]], limits: np.ndarray) -> plt.Figure:
+    """The same as a picture: a column of words each, ten of either end, coloured up to its limit."""
+    fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 4.0))
+    plotting.signed_map(ax, (scores / limits[:, None]).T, vmax=1)
     ax.set_aspect("auto")
     for (column, row), score in np.ndenumerate(scores):
-        ((_, ink),) = plotting.token_colours([score], limit)
-        text = tokens[column][row].replace("$", r"\$")
-        ax.text(column, row, f"{text} {score:+.2f}", color=ink, fontsize=7, **plotting.CENTRED)
+        ((_, ink),) = plotting.token_colours([score], limits[column])
+        text = tokens[column][row].replace("$", r"\$") + (f" {score:+.2f}" if len(tokens) < 8 else "")
+        ax.text(column, row, text, color=ink, fontsize=7, **plotting.CENTRED)
     ax.axhline(scores.shape[1] / 2 - 0.5, color="0.3", linewidth=0.8)
     ax.set_xticks(range(len(headings)), headings)
     ax.xaxis.tick_top()
-    return image
+    return fig
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -399,9 +388,7 @@ def word_table(index: int, columns: torch.Tensor, name: str) -> None:
     which = "all tokens" if columns is everything else f"tokens seen {MIN_COUNT} times or more"
     title = f'"{TOKEN}", eigenvector {index} (λ = {values[index]:.2f}), {which} ({WEIGHTS})'
     display(HTML(table_html(title, PATHS, scores, names)))
-    fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 4.2))
-    image = draw_table(ax, PATHS, scores.numpy(), names, scores.abs().max().item())
-    fig.colorbar(image, ax=ax, label="score (sign of the eigenvector is arbitrary)", pad=0.01)
+    fig = draw_table(PATHS, scores.numpy(), names, np.full(len(PATHS), scores.abs().max().item()))
     fig.suptitle(title, fontsize=8)
     alt = f"Table of words by path for eigenvector {index} of {TOKEN}, {which}: ten highest in red, ten lowest in blue."
     results.save_figure(fig, name, alt=alt, show=False)
@@ -414,7 +401,10 @@ word_table(EIGENVECTORS[1], everything, "word_table_second")
 word_table(EIGENVECTORS[1], frequent, "word_table_second_frequent")
 
 # %% [markdown]
-# **Figure `word_table_*`.** TODO
+# **Figure `word_table_*`.** The same tables as pictures, for the eigenvector of largest $|\lambda|$ (`strongest`, frequent tokens) and for the two of `EIGENVECTORS`, which the original notebook prints: over all tokens as it does, and over tokens seen at least `MIN_COUNT` times. A small model learns little about rare tokens and word pieces, whose embeddings keep a random part: they
+# fill an unfiltered table. Above the line the ten highest scores of each path, below it the ten lowest; one scale of colours a table.
+#
+# Any other word: the interactive page `token_explorer` below.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 PUBLISHED_WORDS = {  # head 0 of the original notebook's two tables, the ten highest and the ten lowest
@@ -423,32 +413,30 @@ PUBLISHED_WORDS = {  # head 0 of the original notebook's two tables, the ten hig
     2: "swim 1.93 jump 1.70 dance 1.47 jumps 1.39 swimming 1.33 jumping 1.25 dancing 1.15 ##o 1.14 skip 1.13 dive 1.11 "
     "capt -1.55 potato -1.59 plant -1.59 dirt -1.62 plants -1.63 ship -1.66 dry -1.76 tomato -1.77 pirate -1.82 pirates -2.02",
 }
-published = {
-    k: (text.split()[::2], [float(score) for score in text.split()[1::2]]) for k, text in PUBLISHED_WORDS.items()
-}
+scored = {k: text.split() for k, text in PUBLISHED_WORDS.items()}
+published = {k: (of[::2], [float(score) for score in of[1::2]]) for k, of in scored.items()}
 columns = [("published: −1,\nhead 0", *published[-1]), ("published: 2,\nhead 0", *published[2])]
 for k in (strongest, *EIGENVECTORS):
     scores, tokens = ends(vectors[:, k], frequent)
-    spread = einsum(vectors[:, k], paths[:, :, frequent], "d, path d token -> path token").std(1)
     widest = int((scores.abs().amax(1)).argmax())
-    columns.append(
-        (f"here: {k},\n{PATHS[widest]}", [str(vocabulary[i]) for i in tokens[widest]], scores[widest].tolist())
-    )
-fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 4.2))
-scaled = np.array([np.array(scores) / np.abs(scores).max() for *_, scores in columns])
-draw_table(ax, [heading for heading, *_ in columns], scaled, [names for _, names, _ in columns], 1.0)
-results.save_figure(
-    fig,
-    "published_words",
-    alt="Five columns of words: two of the original notebook's tables, three of the same eigenvectors here.",
-)
+    names = [str(vocabulary[i]) for i in tokens[widest]]
+    columns.append((f"here: {k},\n{PATHS[widest]}", names, scores[widest].tolist()))
+scores = np.array([scores for *_, scores in columns])
+headings, names, _ = zip(*columns, strict=True)
+fig = draw_table(headings, scores, names, np.abs(scores).max(1))
+alt = "Five columns of words: two of the original notebook's tables, and three of eigenvectors here."
+results.save_figure(fig, "published_words", alt=alt)
 
 # %% [markdown]
-# **Figure `published_words`.** TODO
+# **Figure `published_words`.** Two columns of the original notebook's tables (its strongest path, head 0) beside the strongest path of three eigenvectors here; each column has its own scale of colours, since the scores of two models cannot be compared.
 
 # %% [markdown]
-# ## Is this eigenvector about swimming?
-# TODO
+# ## Is this eigenvector about swimming? A test against chance
+#
+# Such tables invite reading. A test needs a list of words. The score of a list is the mean of its words' scores in a path, standardised over all frequent tokens; the statistic is the largest such $|\text{mean}|$ over all paths and over the eight eigenvectors whose top inputs the original notebook prints.
+# Two lists are ours, and were written by one person; the third leaves out the forms of *swim* itself; the fourth is not ours: the ten words at one end of the published eigenvector −1. As controls the two long lists are tested on the other verb's eigenvectors, where they should fail.
+#
+# Each statistic is compared with the same statistic of three nulls: the eight eigenvectors of other frequent words' own unembeddings, those of random contrasts (one frequent word less the mean of nine), and eight random directions; words of the lists do not count among the others. A p-value is the share of the first two nulls together that do as well, times six, the number of tests.
 
 # %%
 LISTS = {
@@ -468,12 +456,12 @@ common = (counts >= least).nonzero().flatten()
 column = {token: i for i, token in enumerate(vocabulary[common])}
 listed = {name: [column[word] for word in text.split() if word in column] for name, text in LISTS.items()}
 eight = dict(zip(verbs, decomposed(torch.stack(contrasts))[1], strict=True))  # of each verb's contrast
-draws = torch.randperm(len(words), generator=generator)[: 10 * (len(words) // 10)].view(-1, 10)
-draws = torch.cat([draws, torch.randperm(len(words), generator=generator)[: draws.numel()].view(-1, 10)] * 2)[:200]
-rows = model.w_u[words][draws]
-contrast_eight = decomposed(rows[:, 0] - rows[:, 1:].mean(1))[1]
 of_a_list = {word for text in LISTS.values() for word in text.split()}
-token_eight = word_eight[[i for i, word in enumerate(words) if vocabulary[word] not in of_a_list][:400]]
+free = [i for i, word in enumerate(words) if vocabulary[word] not in of_a_list]  # for the nulls
+draws = torch.stack([torch.randperm(len(free), generator=generator)[:10] for _ in range(20 if QUICK else 200)])
+rows = model.w_u[words][torch.tensor(free)[draws]]
+contrast_eight = decomposed(rows[:, 0] - rows[:, 1:].mean(1))[1]
+token_eight = word_eight[free[:400]]
 random_eight = torch.randn(200 if QUICK else 2000, len(mean), 8, generator=generator)
 
 # %%
@@ -512,63 +500,44 @@ for i, null in enumerate(nulls):
     for j, (kind, found) in enumerate(null.items()):
         low, high = found.quantile(torch.tensor([0.025, 0.975])).tolist()
         height, label = i + 0.2 * j - 0.2, "_" * i + f"{kind} ({len(found):,}): mean, 95 %, largest"
-        ax.plot(
-            [low, high], [height] * 2, color=colours[kind], linewidth=3, alpha=0.5, solid_capstyle="butt", label=label
-        )
+        ax.plot([low, high], [height] * 2, color=colours[kind], linewidth=3, alpha=0.5, label=label)
         ax.plot(found.mean(), height, "|", color=colours[kind], markersize=6)
         ax.plot(found.max(), height, ".", color=colours[kind], markersize=4)
     ax.plot(statistics[i], i, "D", color=plotting.VERMILLION, markersize=5)
-    ax.text(
-        statistics[i] + 0.08,
-        i,
-        f"{statistics[i]:.2f}, p = {p[i]:.2g}",
-        va="center",
-        fontsize=7,
-        color=plotting.VERMILLION,
-    )
+    text = f"{statistics[i]:.2f}, p = {p[i]:.2g}"
+    ax.text(statistics[i] + 0.08, i, text, va="center", fontsize=7, color=plotting.VERMILLION)
 labels = [f'{len(listed[name])} words "{name}"\non "{verb}"' for name, verb in TESTS]
-ax.set(
-    yticks=range(len(TESTS)),
-    yticklabels=labels,
-    xlabel="largest |mean standardised score| over eight eigenvectors and all paths",
-    xlim=(0, 5.2),
-)
+ax.set(yticks=range(len(TESTS)), yticklabels=labels, xlim=(0, 1.15 * statistics.max()))
+ax.set(xlabel="largest |mean standardised score| over eight eigenvectors and all paths")
 ax.invert_yaxis()
 fig.legend(loc="outside upper center", ncols=3)
 alt = "Six word lists: the score of the verb's own eigenvectors as a diamond, far right of three null distributions in the first four and inside them in the two controls."
 results.save_figure(fig, "word_list_test", alt=alt)
 
 # %% [markdown]
-# **Figure `word_list_test`.** TODO
+# **Figure `word_list_test`.** Diamonds: the statistic of each list on the eigenvectors of a verb, with its p-value, corrected for the six tests. Bars: 95 % of each null; tick: its mean; dot: its largest value. With 600 draws no corrected p-value can be below 0.01: read the distance from the dots instead.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.8))
 maps = [transformer.list_scores(eight[verb], paths[:, :, common], listed[verb]).T for verb in ("swim", "eat")]
 limit = max(found.abs().max().item() for found in maps)
 for ax, verb, found in zip(axes, ("swim", "eat"), maps, strict=True):
-    image = plotting.signed_map(ax, found, vmax=limit)
+    image = plotting.signed_map(ax, found, limit, numbers="+.1f")
     ax.set_aspect("auto")
-    for (row, place), value in np.ndenumerate(found.numpy()):
-        ax.text(
-            place, row, f"{value:+.1f}", color="w" if abs(value) > 0.6 * limit else "k", fontsize=7, **plotting.CENTRED
-        )
-    ax.set(
-        xticks=range(len(PATHS)),
-        xticklabels=[path.replace("head ", "h") for path in PATHS],
-        yticks=range(len(SHOWN)),
-        yticklabels=SHOWN,
-    )
+    ax.set_xticks(range(len(PATHS)), [path.replace("head ", "h") for path in PATHS])
+    ax.set_yticks(range(len(SHOWN)), SHOWN)
     ax.set(title=f'"{verb}" words on the eigenvectors of "{verb}"', ylabel="eigenvector", xlabel="path")
 fig.colorbar(image, ax=axes, label="mean standardised score", shrink=0.9)
 alt = "Two maps, eigenvector by path: the mean standardised score of the swimming words and of the eating words, with values."
 results.save_figure(fig, "word_list_paths", alt=alt)
 
 # %% [markdown]
-# **Figure `word_list_paths`.** TODO
+# **Figure `word_list_paths`.** Where the words stand: the mean standardised score of each list, by eigenvector and path. Signs within a row belong together; between rows they are arbitrary.
 
 # %% [markdown]
-# ## What part of the form detects?
-# TODO
+# ## Which part of the form detects?
+#
+# An eigenvector adds $\lambda (v \cdot x)^2$. With $v \cdot x = m + r$, where $m$ is the mean over all text, this is $\lambda m^2 + 2 \lambda m r + \lambda r^2$: a constant, a linear and a quadratic part. Only the last two can tell one position from another. Which of them does?
 
 # %%
 projection = x @ vectors[:, strongest]
@@ -586,7 +555,16 @@ measured = {
     for name, where in places.items()
 }
 
+results.record(
+    constant_part=measured["everywhere"]["constant"][0],
+    sum_before_token=measured[f"before {TOKEN}"]["sum"],
+    sum_before_others=measured["before the other verbs"]["sum"],
+    linear_before_token=measured[f"before {TOKEN}"]["linear"][0],
+    quadratic_before_token=measured[f"before {TOKEN}"]["quadratic"][0],
+)
 
+
+# %%
 def auc(score: torch.Tensor, positive: torch.Tensor) -> float:
     """How often a score is higher at a positive position than at a negative one, 0.5 by chance."""
     ranks = score.argsort().argsort().double()[positive] + 1
@@ -602,11 +580,6 @@ for i in said.nonzero().flatten().tolist():
     detection.append([auc(score, before[at, i]) for score in scores])
 detection = np.array(detection)
 results.record(
-    constant_part=measured["everywhere"]["constant"][0],
-    sum_before_token=measured[f"before {TOKEN}"]["sum"],
-    sum_before_others=measured["before the other verbs"]["sum"],
-    linear_before_token=measured[f"before {TOKEN}"]["linear"][0],
-    quadratic_before_token=measured[f"before {TOKEN}"]["quadratic"][0],
     auc_linear=detection[:, 0].mean(),
     auc_quadratic=detection[:, 1].mean(),
     auc_whole=detection[:, 2].mean(),
@@ -620,32 +593,16 @@ for i, found in enumerate(measured.values()):
     for j, (part, (value, low, high)) in enumerate(found.items()):
         left.bar(i + 0.2 * j - 0.3, value, 0.18, color=tones[part], label="_" * i + part)
         left.plot([i + 0.2 * j - 0.3] * 2, [low, high], color="0.3", linewidth=0.8)
-        left.text(
-            i + 0.2 * j - 0.3,
-            (high if value > 0 else low) + 0.25 * np.sign(value),
-            f"{value:+.1f}",
-            fontsize=7,
-            rotation=0,
-            **plotting.CENTRED,
-        )
+        height = (high if value > 0 else low) + 0.25 * np.sign(value)
+        left.text(i + 0.2 * j - 0.3, height, f"{value:+.1f}", fontsize=7, **plotting.CENTRED)
 left.axhline(0, color="0.7", linewidth=0.6)
-left.set(
-    xticks=range(3),
-    xticklabels=[name.replace("before ", "before\n") for name in measured],
-    ylabel=f'added to the logit of "{TOKEN}"',
-)
+left.set(xticks=range(3), xticklabels=[name.replace("before ", "before\n") for name in measured])
+left.set_ylabel(f'added to the logit of "{TOKEN}"')
 left.margins(y=0.12)
 left.legend(loc="upper left")
 for j, part in enumerate(("linear", "quadratic", "sum")):
-    right.plot(
-        np.arange(len(detection)),
-        detection[:, j],
-        "o",
-        color=tones[part],
-        markersize=3.5 if part == "sum" else 5,
-        label=part,
-        zorder=3 - j,
-    )
+    style = {"fillstyle": "none", "markersize": 8} if part == "sum" else {"markersize": 5}
+    right.plot(range(len(detection)), detection[:, j], "o", color=tones[part], label=part, zorder=3 - j, **style)
 right.axhline(0.5, color="0.7", linestyle=":")
 right.set(xticks=range(len(detection)), ylabel="AUC: this verb against the other nine", ylim=(0, 1))
 right.set_xticklabels([verb for verb, there in zip(verbs, said.tolist(), strict=True) if there], rotation=45)
@@ -654,10 +611,13 @@ alt = "Left: constant, linear and quadratic part of the strongest eigenvector's 
 results.save_figure(fig, "parts", alt=alt)
 
 # %% [markdown]
-# **Figure `parts`.** TODO
+# **Figure `parts`.** Left: the three parts of the strongest eigenvector's contribution to *swim*, and their sum, at all positions, right before the nine other verbs and right before *swim*; lines are 95 % intervals over stories. Right: for each verb's own strongest eigenvector, how often a part is larger right before that verb than right before another of the ten (AUC; 0.5 is chance).
+# The sum (circles) follows the linear part.
 
 # %% [markdown]
 # ### How many eigenvectors does it take?
+#
+# Keep the $k$ eigenvectors of largest $|\lambda|$ and correlate the truncated form with the MLP's full contribution in the direction, and with the whole logit difference, which also holds the direct and attention paths. Over all positions such a correlation mostly asks whether a verb can stand there at all; right before one of the ten verbs it asks which.
 
 # %%
 KEPT = [1, 2, 4, 8, 16, 64, len(values)]
@@ -668,7 +628,7 @@ for chunk in x.split(4096):
     mlp.append(model.transformer.h[0].mlp(chunk[None])[0] @ direction)
 forms, mlp = torch.cat(forms).T.double(), torch.cat(mlp).double()
 assert torch.allclose(forms[-1], mlp, atol=1e-2)
-logit = mlp + x.double() @ direction.double()
+logit = mlp + (x @ direction).double()
 correlations = {}
 for name, where in {"everywhere": everywhere, "before a verb": at}.items():
     found = torch.corrcoef(torch.stack([*forms[:, where], mlp[where], logit[where]]))
@@ -682,20 +642,14 @@ results.record(
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.4), sharey=True)
 for ax, (name, found), n in zip(axes, correlations.items(), (len(x), len(at)), strict=True):
-    for column, what, marker in (
-        (0, "with the MLP's contribution", "o-"),
-        (1, "with the whole logit difference", "x--"),
-    ):
-        ax.plot(KEPT, found[:, column], marker, markersize=4, label=what, zorder=3 - column)
+    for column, what in enumerate(("with the MLP's contribution", "with the whole logit difference")):
+        ax.plot(KEPT, found[:, column], ("o-", "x--")[column], markersize=4, label=what, zorder=3 - column)
     for k, c in zip(KEPT[:3], found[:3, 0].tolist(), strict=True):
         ax.annotate(f"{c:.2f}", (k, c), (4, -9), textcoords="offset points", fontsize=7)
     ax.set_xscale("log", base=2)
     ax.set_xticks(KEPT, KEPT)
-    ax.set(
-        xlabel="eigenvectors kept",
-        title=f"{name.replace('a verb', 'one of the ten verbs')}: {n:,} positions",
-        ylim=(min(0, found.min()), 1.05),
-    )
+    ax.set(xlabel="eigenvectors kept", ylim=(min(0, found.min()), 1.05))
+    ax.set_title(f"{name.replace('a verb', 'one of the ten verbs')}: {n:,} positions")
 axes[0].set_ylabel("correlation")
 axes[1].legend(loc="lower right")
 fig.suptitle(f'"{TOKEN}" ({WEIGHTS})', fontsize=8)
@@ -703,11 +657,16 @@ alt = "Correlation of the truncated form with the MLP's contribution and the log
 results.save_figure(fig, "truncation", alt=alt)
 
 # %% [markdown]
-# **Figure `truncation`.** TODO
+# **Figure `truncation`.** Correlation against the number of eigenvectors kept, on a scale of doublings; left over all positions, right over the positions before one of the ten verbs. The curve of the MLP's contribution ends at 1 because all eigenvectors together are the MLP.
 
 # %% [markdown]
-# ## One position, complete
-# TODO
+# ## One position, taken apart completely
+#
+# The logit difference $d \cdot y = d \cdot x + x^\top Q x$ at one position is a sum over earlier tokens and paths. Let $\bar x$ be what the MLP would read if every path brought the average token $\bar e$. Then
+#
+# $$d \cdot y = \underbrace{d \cdot \bar x + \bar x^\top Q \bar x}_{\text{constant}} + g \cdot (x - \bar x), \qquad g = d + Q\,(x + \bar x), \qquad x - \bar x = (e - \bar e) + \sum_h \sum_s A^h_s\, OV_h\,(e_s - \bar e),$$
+#
+# exactly, since attention weights add up to 1. Each pair of token and path has one number, and with the constant they add up to the logit difference. The position is the one right before *swim* where the intervention above costs most.
 
 # %%
 index = at[before[at, 0]][changes[0][before[at, 0]].argmin()] if before[:, 0].any() else at[0]
@@ -732,34 +691,25 @@ first = max(0, position - 17)
 shown = torch.cat([by_token[:, :first].sum(1, keepdim=True), by_token[:, first:]], dim=1)
 names = [f"{first} earlier", *vocabulary[ids[first : position + 1]]]
 fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.5))
-image = plotting.signed_map(ax, shown)
+image = plotting.signed_map(ax, shown, numbers="+.1f")
 ax.set_aspect("auto")
-limit = shown.abs().max().item()
-for (row, column), value in np.ndenumerate(shown.numpy()):
-    if abs(value) >= 0.05:
-        ax.text(
-            column, row, f"{value:+.1f}", color="w" if abs(value) > 0.6 * limit else "k", fontsize=7, **plotting.CENTRED
-        )
 sums = shown.sum(1).tolist()
 ax.set_yticks(range(len(PATHS)), [f"{path}: {total:+.2f}" for path, total in zip(PATHS, sums, strict=True)])
-ax.set_xticks(
-    range(len(names)),
-    [f"{name} {total:+.2f}" for name, total in zip(names, shown.sum(0).tolist(), strict=True)],
-    rotation=60,
-    ha="right",
-)
+labels = [f"{name} {total:+.2f}" for name, total in zip(names, shown.sum(0).tolist(), strict=True)]
+ax.set_xticks(range(len(names)), labels, rotation=60, ha="right")
 fig.colorbar(image, ax=ax, label="added to the logit difference")
-ax.set_title(
-    f'before "{vocabulary[upcoming[index]]}": {difference:.2f} = {constant:+.2f} (average tokens) {by_token.sum():+.2f} (this text)'
-)
+total = f"{difference:.2f} = {constant:+.2f} (average tokens) {by_token.sum():+.2f} (this text)"
+ax.set_title(f'before "{vocabulary[upcoming[index]]}": {total}')
 alt = "Map of paths by tokens: what each earlier token adds by each head to the logit difference of one position, with row and column sums."
 results.save_figure(fig, "one_position", alt=alt)
 
 # %% [markdown]
-# **Figure `one_position`.** TODO
+# **Figure `one_position`.** What each earlier token adds by each path (rows; `direct` is the position's own token) to the logit of *swim* less the mean of the nine other verbs; values that round to 0 are left blank. Sums of rows and columns stand beside the names. Constant and map add up to the model's own logit difference, which the cell asserts.
 
 # %% [markdown]
 # ## Top activating inputs
+#
+# Where in real text does an eigenvector act? Its activation at a position is $(v_i \cdot x)^2$; each story counts with its best position. What made $x$ large along $v$ there? $x$ is the token's own embedding plus, for every earlier token, what all heads bring from it: $\sum_h A^h_s\, OV_h\, x_{0,s}$. These shares add up to $x$ exactly, so each token can be coloured by its share of $v \cdot x$.
 
 # %%
 activations = [(block @ vectors[:, SHOWN]).square().max(0) for block in x.split([*map(len, encoded)])]  # of each story
@@ -797,30 +747,22 @@ for k in SHOWN:
 display(HTML("\n".join(page)))
 
 # %% [markdown]
-# Each block TODO
+# Each block: the eight stories in which the eigenvector acts most, the twenty tokens before the position and three after it, the position's own token in brackets. The number is what the eigenvector adds to the logit, $\lambda (v \cdot x)^2$. Colours are scaled by the largest share of the whole story up to the position, as in the original notebook.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 for k in SHOWN:
     fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 3.2))
     plotting.token_lines(ax, lines[k])
     key = plt.cm.ScalarMappable(plt.Normalize(-1, 1), plotting.SIGNED)
-    fig.colorbar(
-        key,
-        ax=ax,
-        orientation="horizontal",
-        aspect=60,
-        pad=0.01,
-        label="share of v · x, in units of the story's largest",
-    )
-    fig.suptitle(
-        f'"{TOKEN}", eigenvector {k} (λ = {values[k]:.2f}): top inputs, and what is added to the logit ({WEIGHTS})',
-        fontsize=8,
-    )
+    label = "share of v · x, in units of the story's largest"
+    fig.colorbar(key, ax=ax, orientation="horizontal", aspect=60, pad=0.01, label=label)
+    title = f'"{TOKEN}", eigenvector {k} (λ = {values[k]:.2f}): top inputs, and what each adds to the logit'
+    fig.suptitle(f"{title} ({WEIGHTS})", fontsize=8)
     alt = f"The eight texts in which eigenvector {k} of {TOKEN} acts most, each token coloured by its share."
     results.save_figure(fig, f"top_inputs_{k if k >= 0 else f'minus_{-k}'}", alt=alt, show=k in (-1, 0))
 
 # %% [markdown]
-# **Figure `top_inputs_*`.** TODO
+# **Figure `top_inputs_*`.** The same as pictures, one for each of the eight eigenvectors; shown here are the most positive (−1) and the most negative (0). Beside the original notebook's:
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 PUBLISHED_TOP = {  # of the original notebook: the first and the eighth activation, and the eight tokens in brackets
@@ -838,13 +780,14 @@ for k, (high, low, tokens) in PUBLISHED_TOP.items():
     here = " ".join(line[0][-1] for line in lines[k])
     row = (k, f"{high:.2f} … {low:.2f}", tokens, f"{lines[k][0][4]} … {lines[k][-1][4]}", here)
     cells.append("".join(f'<td style="text-align:left">{html.escape(str(cell))}</td>' for cell in row))
-heads = "".join(
-    f"<th>{h}</th>" for h in ("eigenvector", "published: λ(v·x)²", "published: tokens", "here: λ(v·x)²", "here: tokens")
-)
+names = ("eigenvector", "published: λ(v·x)²", "published: tokens", "here: λ(v·x)²", "here: tokens")
+heads = "".join(f"<th>{name}</th>" for name in names)
 display(HTML(f"<table><tr>{heads}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"))
 
 # %% [markdown]
 # ## Any token
+#
+# The same for single tokens, without comparison tokens: $Q$ of a token's own $u$. Rows of the unembedding differ in length, and eigenvalues scale with it: they are divided by $\|u\|$.
 
 # %%
 SMALL = ["swim", "run", "eat", "sleep", "fly", "happy", "sad", "big", "red", "mom", "dog", "the"]
@@ -870,7 +813,7 @@ alt = "Twelve small panels, one a token: the twelve most negative and twelve mos
 results.save_figure(fig, "token_spectra", alt=alt)
 
 # %% [markdown]
-# **Figure `token_spectra`.** TODO
+# **Figure `token_spectra`.** Both ends of the spectra of twelve tokens, divided by $\|u\|$; the middle, left out at the dashed line, is near 0. Neither end dominates in general: *swim* and *eat* have the stronger negative end, others the stronger positive one.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 pieces = np.char.startswith(vocabulary[tokens].astype(str), "##")
@@ -881,22 +824,23 @@ for (kind, of), colour in zip(kinds.items(), (plotting.ORANGE, "0.6", plotting.B
     ax.scatter(high[of], low[of], s=4, color=colour, linewidths=0, alpha=0.6, label=f"{kind} ({of.sum():,})")
 edge = float(max(low.max(), high.max())) * 1.05
 ax.plot([0, edge], [0, edge], color="0.6", linewidth=0.6)
-for token in ("swim", "eat", "the"):
+arrow = {"arrowstyle": "-", "linewidth": 0.5}
+for token, by in {"swim": (-35, 30), "eat": (-5, 35), "the": (20, 25)}.items():
     (i,) = model.token_ids([token])
     if (place := (tokens == i).nonzero().flatten()).numel():
-        ax.annotate(token, (high[place[0]], low[place[0]]), (5, 5), textcoords="offset points", fontsize=7)
-ax.set(
-    xlabel="most positive eigenvalue / ‖u‖", ylabel="−(most negative eigenvalue) / ‖u‖", xlim=(0, edge), ylim=(0, edge)
-)
+        spot = (high[place[0]], low[place[0]])
+        ax.annotate(token, spot, by, textcoords="offset points", fontsize=7, arrowprops=arrow)
+ax.set(xlabel="most positive eigenvalue / ‖u‖", ylabel="−(most negative eigenvalue) / ‖u‖")
+ax.set(xlim=(0, edge), ylim=(0, edge))
 ax.legend(markerscale=2, loc="upper left")
 ax.set_title(f"{len(tokens):,} tokens ({WEIGHTS})")
-alt = (
-    "Scatter of every token's strongest negative against its strongest positive eigenvalue, coloured by kind of token."
-)
+alt = "Scatter of every token's strongest negative against its strongest positive eigenvalue, by kind of token."
 results.save_figure(fig, "all_spectra", alt=alt)
 
 # %% [markdown]
-# **Figure `all_spectra`.** TODO
+# **Figure `all_spectra`.** One dot a token: how strong its most negative and its most positive eigenvalue are, divided by $\|u\|$. Above the line the negative one is the stronger. Word pieces (orange), which continue a word, form a cluster of their own on the positive side.
+#
+# The interactive page `token_explorer`, which `make figures` writes under `figures/02_tinystories/pages/`, shows any of the 500 most frequent words: both ends of its spectrum, and its strongest eigenvector in words, with score and count under the pointer; the slider goes through the alphabet.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 import plotly.graph_objects as go
@@ -905,67 +849,30 @@ steps = []
 for i in sorted(range(len(words)), key=lambda i: vocabulary[words[i]]):
     word, spectrum = str(vocabulary[words[i]]), word_values[i]
     scores, tokens = ends(word_strongest[:, i], frequent, 8)
+    edge, outer = spectrum[spectrum.abs().argmax()], torch.cat([spectrum[:12], spectrum[-12:]])
     z, shown, seen = (
         scores.T.numpy().round(2).tolist(),
         vocabulary[tokens.T.numpy()].tolist(),
         counts[tokens.T].tolist(),
     )
-    edge, outer = (
-        spectrum[spectrum.abs().argmax()],
-        torch.cat([spectrum[:12], spectrum[-12:]]).numpy().round(3).tolist(),
-    )
-    data_of = {"y": [outer, [*range(16)]], "z": [None, z], "text": [None, shown], "customdata": [None, seen]}
-    title = {
-        "title.text": f"{html.escape(word)}, seen {counts[words[i]]:,} times; words of its strongest eigenvector, λ = {edge:.2f}"
-    }
-    steps.append({"label": word, "method": "update", "args": [data_of, title, [0, 1]]})
+    frame = {"y": [outer.numpy().round(3).tolist(), None], "z": [None, z]}
+    frame |= {"text": [None, shown], "customdata": [None, seen]}
+    title = f"{html.escape(word)}, seen {counts[words[i]]:,} times; its strongest eigenvector, λ = {edge:.2f}, in words"
+    steps.append({"label": word, "method": "update", "args": [frame, {"title.text": title}, [0, 1]]})
 first, title, _ = steps[0]["args"]
-ranks = [
-    f"{n} from the {end}" for end, numbers in (("bottom", range(1, 13)), ("top", range(12, 0, -1))) for n in numbers
-]
-explorer = go.Figure(
-    [
-        go.Bar(
-            y=first["y"][0],
-            text=ranks,
-            textposition="none",
-            hovertemplate="%{text}: %{y:.3f}<extra></extra>",
-            marker_color=[plotting.NEGATIVE] * 12 + [plotting.POSITIVE] * 12,
-        ),
-        go.Heatmap(
-            z=first["z"][1],
-            y=first["y"][1],
-            x=PATHS,
-            text=first["text"][1],
-            customdata=first["customdata"][1],
-            xaxis="x2",
-            yaxis="y2",
-            texttemplate="%{text}",
-            hovertemplate="%{x}, %{text}: %{z:.2f}, seen %{customdata} times<extra></extra>",
-            colorscale="RdBu_r",
-            zmid=0,
-            colorbar_title="score",
-        ),
-    ]
-)
-slider = {"steps": steps, "currentvalue": {"prefix": "word: "}, "pad": {"t": 50}}
-explorer.update_layout(
-    sliders=[slider],
-    template="plotly_white",
-    width=980,
-    height=620,
-    showlegend=False,
-    title=title["title.text"],
-    xaxis={"domain": [0, 0.3], "title": "both ends of the spectrum", "showticklabels": False},
-    yaxis_title="eigenvalue",
-    xaxis2={"domain": [0.38, 1], "side": "top"},
-    yaxis2={"anchor": "x2", "autorange": "reversed", "showticklabels": False},
-)
-results.save_page(
-    explorer,
-    "token_explorer",
-    alt=f"The {len(words)} most frequent words: the spectrum of each, and its strongest eigenvector in words",
-)
+ranks = [f"{n} from the bottom" for n in range(1, 13)] + [f"{n} from the top" for n in range(12, 0, -1)]
+line = go.Scatter(x=ranks, y=first["y"][0], mode="lines", line_shape="hvh", fill="tozeroy", line_color="#555")
+line.hovertemplate = "%{x}: %{y:.3f}<extra></extra>"
+table = go.Heatmap(z=first["z"][1], x=PATHS, text=first["text"][1], customdata=first["customdata"][1])
+table.update(xaxis="x2", yaxis="y2", texttemplate="%{text}", colorscale="RdBu_r", zmid=0, colorbar_title="score")
+table.hovertemplate = "%{x}, %{text}: %{z:.2f}, seen %{customdata} times<extra></extra>"
+explorer = go.Figure([line, table]).update_layout(template="plotly_white", width=980, height=620, showlegend=False)
+explorer.update_layout(sliders=[{"steps": steps, "currentvalue": {"prefix": "word: "}, "pad": {"t": 50}}])
+explorer.update_layout(title=title["title.text"], yaxis_title="eigenvalue", xaxis2={"domain": [0.38, 1], "side": "top"})
+explorer.update_xaxes(selector=0, domain=[0, 0.3], title="both ends of the spectrum", showticklabels=False)
+explorer.update_layout(yaxis2={"anchor": "x2", "autorange": "reversed", "showticklabels": False})
+alt = f"The {len(words)} most frequent words: the spectrum of each, and its strongest eigenvector in words"
+results.save_page(explorer, "token_explorer", alt=alt)
 
 # %% [markdown]
 # ## The optimiser's part
@@ -977,32 +884,27 @@ runs = results.read_sweep("02_tinystories")
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 PANELS = {
     "nats": "nats a token",
-    "eigenvalue": "ends of the spectrum",
-    "participation": "participation ratio",
-    "words": "swimming words (s.d.)",
-    "own": "held: change of\nlog p(own verb)",
-    "others": "held: change of\nlog p(other verbs)",
+    "participation": "participation ratio of the spectrum",
+    "ends": "ends of the spectrum",
+    "words": "swimming words (s.d.); |: other words",
+    "own": "held: log p(own verb); |: other words",
+    "others": "held: log p(another verb)",
 }
-fig, axes = plt.subplots(1, len(PANELS), figsize=(plotting.TEXT_WIDTH, 2.2), sharey=True)
-rows = len(runs)
-for ax, (name, title) in zip(axes, PANELS.items(), strict=True):
-    for i, run in runs.iterrows():
-        colour = COLOURS[run["model"].split()[0]]
-        for column in ("lowest", "highest") if name == "eigenvalue" else (name,):
-            ax.plot(run[column], i, "o", color=colour, markersize=5)
-            ax.annotate(
-                f"{run[column]:.2f}", (run[column], i), (0, 5), textcoords="offset points", ha="center", fontsize=7
-            )
-        if name == "words":
-            ax.plot(run["words_null"], i, "|", color="0.4", markersize=9)
-        if name == "own":
-            ax.plot(run["own_null"], i, "|", color="0.4", markersize=9)
-    ax.set(title=title, yticks=range(rows), ylim=(rows - 0.5, -0.7))
-    ax.margins(x=0.25)
-axes[0].set_yticklabels(runs["model"])
-for end in (-3.18, 1.21):
-    axes[1].axvline(end, color="0.8", linestyle=":")
-alt = "Four trained models, two of each optimiser: loss, ends of the spectrum, participation ratio, score of the swimming words and effect of the intervention."
+shown = runs.assign(ends=runs["lowest"]).to_dict("records")
+fig, axes = plt.subplots(2, 3, figsize=(plotting.TEXT_WIDTH, 0.9 + 0.55 * len(runs)), sharey=True)
+for ax, (name, title) in zip(axes.flat, PANELS.items(), strict=True):
+    for i, run in enumerate(shown):
+        points = [run[name]] + ([run["highest"]] if name == "ends" else [])
+        ax.plot(points, [i] * len(points), "o", color=COLOURS[run["model"].split()[0]], markersize=5)
+        for point in points:
+            ax.annotate(f"{point:.3g}", (point, i), (0, 5), textcoords="offset points", ha="center", fontsize=7)
+        if f"{name}_null" in run:
+            ax.plot(run[f"{name}_null"], i, "|", color="0.4", markersize=9)
+    if name in ("ends", "own", "others"):
+        ax.axvline(0, color="0.8", linewidth=0.6)
+    ax.set(title=title, yticks=range(len(shown)), yticklabels=runs["model"], ylim=(len(shown) - 0.5, -0.8))
+    ax.margins(x=0.2)
+alt = "Trained models of both optimisers: loss, spectrum, score of the swimming words and effect of the intervention on the own verb and on others."
 results.save_figure(fig, "optimisers", alt=alt)
 
 # %% [markdown]
@@ -1028,20 +930,13 @@ rows = [
     ("participation ratio", "participation_ratio", "not stated"),
     ("strongest eigenvector", "strongest_eigenvector", "0"),
 ]
-rows += [
-    (f"{name.replace('_', ' ')} (s.d.)", name, "not tested")
-    for name in ("swim_score", "eat_score", "swim_score_without_forms", "published_score")
-]
-rows += [
-    ("the four lists: largest corrected p", "lists_p_corrected", "not tested"),
-    ("the two controls: smallest", "controls_p_corrected", "not tested"),
-]
+scores = ("swim_score", "eat_score", "swim_score_without_forms", "published_score")
+rows += [(f"{name.replace('_', ' ')} (s.d.)", name, "not tested") for name in scores]
+rows += [("the four lists: largest corrected p", "lists_p_corrected", "not tested")]
+rows += [("the two controls: smallest", "controls_p_corrected", "not tested")]
 rows += [(f"AUC, {part}", f"auc_{part}", "not tested") for part in ("linear", "quadratic", "whole")]
-rows += [
-    (f"correlation, {k} kept, {where}", f"correlation_{k}{suffix}", "not stated")
-    for where, suffix in (("everywhere", ""), ("before a verb", "_before_verbs"))
-    for k in KEPT[:5]
-]
+for where, suffix in (("everywhere", ""), ("before a verb", "_before_verbs")):
+    rows += [(f"correlation, {k} kept, {where}", f"correlation_{k}{suffix}", "not stated") for k in KEPT[:5]]
 rows += [("tokens with a stronger negative end", "negative_stronger_share", "not stated")]
 results.findings(rows)
 

@@ -39,11 +39,18 @@ STYLE = {
 }
 
 
-def signed_map(ax: Axes, matrix: ArrayLike, vmax: float | None = None) -> AxesImage:
-    """Draw a signed matrix, red positive and blue negative, white at 0; `vmax` is shared by panels that compare."""
+def signed_map(ax: Axes, matrix: ArrayLike, vmax: float | None = None, numbers: str = "") -> AxesImage:
+    """Draw a signed matrix, red positive and blue negative, white at 0; `vmax` is shared by panels that compare.
+
+    With `numbers`, a format, each value that it does not round to 0 stands in its cell.
+    """
     matrix = np.asarray(matrix)
     limit = float(np.abs(matrix).max()) if vmax is None else vmax
     image = ax.imshow(matrix, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
+    for (row, column), value in np.ndenumerate(matrix) if numbers else ():
+        if float(text := f"{value:{numbers}}"):
+            ((_, ink),) = token_colours([value], limit)
+            ax.text(column, row, text, color=ink, fontsize=7, **CENTRED)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set(visible=True, linewidth=0.5, color="0.6")
     return image

@@ -377,7 +377,9 @@ def output_direction(model: BilinearTransformer, token: str, others: Sequence[st
     return rows[0] - rows[1:].mean(0) if others else rows[0]
 
 
-def strongest_eigenvector(model: BilinearTransformer, direction: Float[Tensor, " d_model"]) -> Float[Tensor, " d_model"]:
+def strongest_eigenvector(
+    model: BilinearTransformer, direction: Float[Tensor, " d_model"]
+) -> Float[Tensor, " d_model"]:
     """The eigenvector of largest |eigenvalue| of an output direction's interaction matrix; its sign is arbitrary."""
     values, vectors = torch.linalg.eigh(model.interaction(direction))
     return vectors[:, values.abs().argmax()]
@@ -495,7 +497,7 @@ def changes_by_holding(
         raise ValueError(f"changes_by_holding: needs one layer without norms, got {model.config}")
 
     def log_p(read: Float[Tensor, "position d_model"]) -> Float[Tensor, " position"]:
-        logits = model.lm_head(x + model.transformer.h[0].mlp(read))
+        logits = model.lm_head(x + model.transformer.h[0].mlp(read[None])[0])
         return logits.log_softmax(-1).gather(1, upcoming[:, None])[:, 0]
 
     whole = log_p(x)

@@ -35,6 +35,7 @@ NAMES = {
     "mean_square": r"x (Const|cos|sin).*y (Const|cos|sin)",
     "directions_animation": r"feature \d+, rank \d+",
     "toy_slider": r"feature \d, length \d",
+    "token_explorer": r"(direct|head \d), .+: -?\d+\.\d\d, seen \d+ times",
 }
 
 
