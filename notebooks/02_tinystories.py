@@ -353,14 +353,10 @@ import html
 
 def table_html(title: str, headings: list[str], scores: torch.Tensor, tokens: list[list[str]]) -> str:
     """Columns of words with their scores as text that can be selected, on one scale of colours; all escaped."""
-    colours = [plotting.token_colours(column, scores.abs().max().item()) for column in scores]
-    rows = ""
-    for row in range(scores.shape[1]):
-        rows += "<tr>"
-        for names, column, of in zip(tokens, scores.tolist(), colours, strict=True):
-            style = f"background:{of[row][0]};color:{of[row][1]};text-align:left"
-            rows += f'<td style="{style}">{html.escape(names[row])} {column[row]:+.2f}</td>'
-        rows += "</tr>"
+    limit, columns = scores.abs().max().item(), zip(tokens, scores.tolist(), strict=True)
+    texts = [([f"{t} {v:+.2f}" for t, v in zip(names, column, strict=True)], column) for names, column in columns]
+    cells = [plotting.coloured_html(text, column, limit, "td") for text, column in texts]
+    rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
     heads = "".join(f'<th style="text-align:left">{html.escape(heading)}</th>' for heading in headings)
     return f"<table><caption>{html.escape(title)}</caption><tr>{heads}</tr>{rows}</table>"
 
@@ -491,6 +487,7 @@ results.record(
     swim_null_95=nulls[0]["other words"].quantile(0.95),
     swim_null_highest=strong[0].max(),
     swim_random_highest=nulls[0]["random"].max(),
+    published_null_highest=strong[3].max(),
 )
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -521,6 +518,8 @@ results.save_figure(fig, "word_list_test", alt=alt)
 fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.8))
 maps = [transformer.list_scores(eight[verb], paths[:, :, common], listed[verb]).T for verb in ("swim", "eat")]
 limit = max(found.abs().max().item() for found in maps)
+where = np.unravel_index(int(maps[0].abs().argmax()), maps[0].shape)
+results.record(swim_best_eigenvector=SHOWN[where[0]], swim_best_path=PATHS[where[1]])
 for ax, verb, found in zip(axes, ("swim", "eat"), maps, strict=True):
     image = plotting.signed_map(ax, found, limit, numbers="+.1f")
     ax.set_aspect("auto")
@@ -567,9 +566,9 @@ results.record(
 # %%
 def auc(score: torch.Tensor, positive: torch.Tensor) -> float:
     """How often a score is higher at a positive position than at a negative one, 0.5 by chance."""
-    ranks = score.argsort().argsort().double()[positive] + 1
     n = positive.sum().item()
-    return ((ranks.sum() - n * (n + 1) / 2) / (n * (len(score) - n))).item()
+    ranks = score.argsort().argsort().double()[positive].sum().item()
+    return (ranks - n * (n - 1) / 2) / (n * (len(score) - n))
 
 
 detection = []  # of each verb said, at the positions before one of the ten: by the linear part, the quadratic, both
@@ -737,6 +736,13 @@ def line_of(story: int, position: int, k: int) -> tuple[list[str], np.ndarray, l
 
 
 lines = {k: [line_of(s, int(peak_at[s, i]), k) for s in top.indices[:, i].tolist()] for i, k in enumerate(SHOWN)}
+swimming = set(LISTS["swim"].split())
+in_water = {k: sum(not swimming.isdisjoint(line[0]) for line in lines[k]) for k in SHOWN}
+middles = [vocabulary[ids[max(0, len(ids) // 2 - 20) : len(ids) // 2 + 1]] for ids in encoded]  # of each story
+results.record(
+    **{f"in_water_{k if k >= 0 else f'minus_{-k}'}": n for k, n in in_water.items()},
+    in_water_chance=8 * np.mean([not swimming.isdisjoint(window) for window in middles]),
+)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 KEY = plotting.tokens_html(["pushes against", "0", "pushes the way that v · x goes"], [-1.0, 0.0, 1.0])
@@ -762,26 +768,30 @@ for k in SHOWN:
     results.save_figure(fig, f"top_inputs_{k if k >= 0 else f'minus_{-k}'}", alt=alt, show=k in (-1, 0))
 
 # %% [markdown]
-# **Figure `top_inputs_*`.** The same as pictures, one for each of the eight eigenvectors; shown here are the most positive (−1) and the most negative (0). Beside the original notebook's:
+# **Figure `top_inputs_*`.** The same as pictures, one for each of the eight eigenvectors; shown here are the most positive (−1) and the most negative (0).
+#
+# Beside the original notebook's: the last column of each half counts texts with a word of the swimming list among the twenty tokens before the position or at it; `in_water_chance` is how many of eight have one in the middle of any story.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-PUBLISHED_TOP = {  # of the original notebook: the first and the eighth activation, and the eight tokens in brackets
-    -1: (7.89, 6.66, "to to at wore ordinary jumped to jumps"),
-    -2: (5.11, 4.41, "pink pink pink pink fancy white pink red"),
-    -3: (3.97, 3.53, "pa her her her his pa ap his"),
-    -4: (4.71, 4.13, "fish fish dolphin dolphin ducks swan fish swim"),
-    0: (-12.12, -8.7, "jumped jumps play wa play play and go"),
-    1: (-4.12, -3.61, "after jumped too stepped t and jumped and"),
-    2: (-4.02, -2.73, "new sea little capt the dry little ##bo"),
-    3: (-3.17, -2.76, "##r cold this icy the rain the chim"),
+PUBLISHED_TOP = {  # of the original notebook: the first and the eighth activation, the tokens in brackets, how many in water
+    -1: (7.89, 6.66, "to to at wore ordinary jumped to jumps", 8),
+    -2: (5.11, 4.41, "pink pink pink pink fancy white pink red", 3),
+    -3: (3.97, 3.53, "pa her her her his pa ap his", 1),
+    -4: (4.71, 4.13, "fish fish dolphin dolphin ducks swan fish swim", 8),
+    0: (-12.12, -8.7, "jumped jumps play wa play play and go", 8),
+    1: (-4.12, -3.61, "after jumped too stepped t and jumped and", 4),
+    2: (-4.02, -2.73, "new sea little capt the dry little ##bo", 4),
+    3: (-3.17, -2.76, "##r cold this icy the rain the chim", 1),
 }
 cells = []
-for k, (high, low, tokens) in PUBLISHED_TOP.items():
+for k, (high, low, tokens, wet) in PUBLISHED_TOP.items():
     here = " ".join(line[0][-1] for line in lines[k])
-    row = (k, f"{high:.2f} … {low:.2f}", tokens, f"{lines[k][0][4]} … {lines[k][-1][4]}", here)
+    row = (k, f"{high:+.2f} … {low:+.2f}", tokens, wet, f"{lines[k][0][4]} … {lines[k][-1][4]}", here, in_water[k])
     cells.append("".join(f'<td style="text-align:left">{html.escape(str(cell))}</td>' for cell in row))
-names = ("eigenvector", "published: λ(v·x)²", "published: tokens", "here: λ(v·x)²", "here: tokens")
-heads = "".join(f"<th>{name}</th>" for name in names)
+names = ("λ(v·x)², first … eighth", "tokens in brackets", "of 8 with a swimming word")
+heads = "<th>eigenvector</th>" + "".join(
+    f"<th>{which}: {name}</th>" for which in ("published", "here") for name in names
+)
 display(HTML(f"<table><tr>{heads}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"))
 
 # %% [markdown]
@@ -880,6 +890,15 @@ results.save_page(explorer, "token_explorer", alt=alt)
 
 # %%
 runs = results.read_sweep("02_tinystories")
+of = dict(list(runs.groupby(runs["model"].str.split().str[0])))
+results.record(
+    adamw_nats_highest=of["AdamW"]["nats"].max(),
+    muon_nats_lowest=of["Muon"]["nats"].min(),
+    adamw_participation_highest=of["AdamW"]["participation"].max(),
+    muon_participation_lowest=of["Muon"]["participation"].min(),
+    adamw_words_highest=of["AdamW"]["words"].max(),
+    muon_words_lowest=of["Muon"]["words"].min(),
+)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 PANELS = {

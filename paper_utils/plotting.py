@@ -118,20 +118,23 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def coloured_html(texts: Sequence[str], values: ArrayLike, limit: float, tag: str = "span") -> list[str]:
+    """Each text as an HTML element on the colour of its value; escaped: text from outside never becomes markup."""
+    style = "background:{};color:{};padding:0 2px;text-align:left"
+    coloured = zip(texts, token_colours(values, limit), strict=True)
+    return [f'<{tag} style="{style.format(*colours)}">{html.escape(text)}</{tag}>' for text, colours in coloured]
+
+
 def tokens_html(
     tokens: Sequence[str], values: ArrayLike, after: Sequence[str] = (), limit: float | None = None, label: str = ""
 ) -> str:
     """One line of tokens, each on the colour of its value, the last of them in brackets; then `after`, without colour.
 
-    Colours end at `limit` (default: the largest |value|); `label` stands in front. Every token is escaped: text from
-    outside never becomes markup.
+    Colours end at `limit` (default: the largest |value|); `label` stands in front.
     """
-    colours = token_colours(values, limit or np.abs(np.asarray(values)).max() or 1.0)
-    spans = [
-        f'<span style="background:{background};color:{text};padding:0 2px">{html.escape(token)}</span>'
-        for token, (background, text) in zip([*tokens[:-1], f"[{tokens[-1]}]"], colours, strict=True)
-    ]
-    return f'<div style="line-height:1.7">{html.escape(label)} {" ".join(spans)} {html.escape(" ".join(after))}</div>'
+    limit = limit or np.abs(np.asarray(values)).max() or 1.0
+    spans = " ".join(coloured_html([*tokens[:-1], f"[{tokens[-1]}]"], values, limit))
+    return f'<div style="line-height:1.7">{html.escape(label)} {spans} {html.escape(" ".join(after))}</div>'
 
 
 def token_lines(ax: Axes, lines: Sequence[tuple], columns: int = 116) -> None:

@@ -23,6 +23,13 @@ def LOAD() -> data.Stories:
     return data.load_stories("validation")
 
 
+def auc(score: torch.Tensor, positive: torch.Tensor) -> float:
+    """How often a score is higher at a positive position than at a negative one, 0.5 by chance."""
+    n = positive.sum().item()
+    ranks = score.argsort().argsort().double()[positive].sum().item()
+    return (ranks - n * (n - 1) / 2) / (n * (len(score) - n))
+
+
 def run(stories: data.Stories, model: str) -> dict[str, float]:
     """Loss; spectrum of swim against nine verbs; its words and those of 400 other words; ten verbs' interventions."""
     optimiser, seed = model.split()
@@ -49,6 +56,12 @@ def run(stories: data.Stories, model: str) -> dict[str, float]:
         return changes @ before[at].float() / before.sum(0)
 
     effects, null = held(strongest), held(others[:, ::7]).quantile(0.05, dim=0)
+    own, elsewhere = effects.diagonal().mean(), effects[~torch.eye(len(VERBS), dtype=bool)].mean()
+    detection = []  # by the linear and by the quadratic part of lambda (v . x)^2 around the mean of v . x
+    for v, d, positive in zip(strongest.T, contrasts, before[at].T, strict=True):
+        rest, sign = x[at] @ v - mean @ v, (v @ net.interaction(d) @ v).sign()
+        detection.append([auc(part * sign, positive) for part in ((mean @ v) * rest, rest.square())])
+    linear, quadratic = torch.tensor(detection).mean(0)
     common = (counts >= 50).nonzero().flatten()
     paths = transformer.virtual_tokens(net)[:, :, common]
     columns = [i for i, token in enumerate(common.tolist()) if token in listed]
@@ -60,9 +73,12 @@ def run(stories: data.Stories, model: str) -> dict[str, float]:
         "participation": values.abs().sum() ** 2 / values.square().sum(),
         "words": transformer.list_scores(strongest[:, :1], paths, columns).abs().max(),
         "words_null": transformer.list_scores(others, paths, columns).abs().amax(0).quantile(0.95),
-        "own": effects.diagonal().mean(),
+        "own": own,
         "own_null": null.mean(),
-        "others": (effects.sum() - effects.trace()) / (effects.numel() - len(effects)),
+        "others": elsewhere,
+        "spill": (elsewhere / own).abs(),
+        "auc_linear": linear,
+        "auc_quadratic": quadratic,
         "verbs": (effects.diagonal() < null).sum(),
         **{f"own_{verb}": effect for verb, effect in zip(VERBS, effects.diagonal(), strict=True)},
     }

@@ -39,6 +39,19 @@ def test_text_never_becomes_markup(tokens, after):
     assert tags == ["div"] + ["span"] * len(tokens)
 
 
+@given(st.lists(st.tuples(st.text(min_size=1), st.floats(-2, 2)), min_size=1, max_size=4))
+def test_a_table_cell_is_text_that_can_be_read(cells):
+    texts, values = zip(*cells, strict=True)
+    tags, said, reader = [], [], HTMLParser()
+    reader.handle_starttag = lambda tag, attrs: tags.append((tag, dict(attrs)["style"]))
+    reader.handle_data = said.append
+    reader.feed("".join(plotting.coloured_html(texts, list(values), 1.0, "td")))
+    reader.close()
+    assert [tag for tag, _ in tags] == ["td"] * len(cells) and "".join(said) == "".join(texts)
+    for _, style in tags:
+        assert plotting.contrast(*re.findall(r"#[0-9a-f]{6}", style)) >= 4.5
+
+
 def test_the_last_token_stands_in_brackets():
     page = plotting.tokens_html(["a", "<script>alert(1)</script>"], [0.0, 1.0], ["&", "<b>"])
     assert "<script>" not in page and "[&lt;script&gt;alert(1)&lt;/script&gt;]" in page

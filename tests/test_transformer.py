@@ -438,49 +438,59 @@ def test_scores_are_standardised_over_the_vocabulary():
     assert torch.allclose(found, z[:, :, [2, 9, 30]].mean(2), atol=1e-5)
 
 
-# ---- the released checkpoint: numbers that a change of code must not move
+# ---- the released checkpoints: numbers that a change of code must not move
 
 
-@pytest.fixture(scope="session")
-def swim(released) -> tuple[torch.Tensor, torch.Tensor]:
-    others = ["run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
-    return bilinear.eigendecompose(released.interaction(transformer.output_direction(released, "swim", others)))
+VERBS = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
+NUMBERS = {  # ends of the spectrum of swim, its participation ratio, the swimming words' score and its path, own effect
+    "tinystories": (@@ADAMW@@),
+    "tinystories_muon": (-0.8565, 0.4405, 95.35, 3.772, 3, @@MUON@@),
+}
 
 
-def test_the_released_spectrum_of_swim_against_nine_verbs(released, swim):
-    values, _ = swim
-    assert sum(p.numel() for p in released.parameters()) == 2_949_120
-    assert (values[0].item(), values[-1].item()) == pytest.approx((-0.8565, 0.4405), abs=1e-3)
-    power = values.square().sort(descending=True).values.cumsum(0) / values.square().sum()
-    assert int((power < 0.5).sum()) + 1 == 10
+@pytest.fixture(scope="session", params=NUMBERS)
+def one(request) -> tuple:
+    model = BilinearTransformer.from_pretrained(transformer.RELEASED.with_name(request.param))
+    contrast = transformer.output_direction(model, "swim", VERBS[1:])
+    return model, contrast, transformer.strongest_eigenvector(model, contrast), NUMBERS[request.param]
 
 
-def test_the_released_models_swimming_words_stand_in_head_2_of_its_strongest_eigenvector(released, swim):
-    """Over the tokens that stand 50 times in training; the notebook compares the score with random directions."""
+def test_the_released_spectra_of_swim_against_nine_verbs(one):
+    model, contrast, _, (lowest, highest, participation, *_) = one
+    values, _ = bilinear.eigendecompose(model.interaction(contrast))
+    assert sum(p.numel() for p in model.parameters()) == 2_949_120
+    assert (values[0].item(), values[-1].item()) == pytest.approx((lowest, highest), abs=1e-3)
+    assert (values.abs().sum() ** 2 / values.square().sum()).item() == pytest.approx(participation, abs=0.1)
+
+
+def test_the_released_models_swimming_words_stand_at_one_end_of_their_strongest_eigenvector(one):
+    """Over the tokens that stand 50 times in training; the notebook compares the score with its nulls."""
+    model, _, strongest, (_, _, _, score, path, _) = one
     counts = torch.tensor(json.loads((transformer.RELEASED / "token_counts.json").read_text()))
     common = (counts >= 50).nonzero().flatten()
     listed = "swim swimming swam water pool sea ocean lake river pond beach boat ship fish shark whale dolphin duck "
     listed += "frog turtle crab shell sand wave waves splash splashed wet dive float island"
-    words = [(common == i).nonzero().item() for i in released.token_ids(listed.split())]
-    paths = transformer.virtual_tokens(released)[:, :, common]
-    found = transformer.word_list_test(swim[1][:, [0, -1]], paths, words, n_random=20)
-    assert found.scores[:, 0].abs().argmax() == 1 + 2
-    assert found.scores[3, 0].abs().item() == pytest.approx(3.772, abs=0.01)
-    assert found.null.max() < 3 and found.scores[:, 1].abs().max() < 3
+    words = [(common == i).nonzero().item() for i in model.token_ids(listed.split())]
+    paths = transformer.virtual_tokens(model)[:, :, common]
+    found = transformer.list_scores(strongest[:, None], paths, words).abs()[:, 0]
+    assert found.argmax() == path and found.max().item() == pytest.approx(score, abs=0.01)
 
 
-def test_the_released_models_loss_and_contributions_on_validation_stories(released, swim):
-    """On 100 stories: nats, what two and sixteen eigenvectors explain, and what the strongest one takes from swim."""
+def test_the_released_models_losses_and_interventions_on_validation_stories(one):
+    """On 300 stories: nats, bits, and what holding the strongest eigenvector of swim does to log p(swim)."""
     if not (data_folder() / "tinystories" / "validation.txt").exists():
         pytest.skip("needs TinyStories: set PAPER_DATA to a folder with tinystories/validation.txt")
-    texts = load_stories("validation", 100).texts
-    encoded = released.encode(texts)
-    nats, n_tokens = transformer.evaluate(released, encoded), sum(len(story) - 1 for story in encoded)
-    assert nats == pytest.approx(2.2, abs=0.2)
-    bits = nats * n_tokens / transformer.characters_covered(released, texts) / math.log(2)
+    model, _, strongest, (*_, effect) = one
+    texts = load_stories("validation", 300).texts
+    encoded = model.encode(texts)
+    nats, n_tokens = transformer.evaluate(model, encoded), sum(len(story) - 1 for story in encoded)
+    assert nats == pytest.approx(2.25, abs=0.2)
+    bits = nats * n_tokens / transformer.characters_covered(model, texts) / math.log(2)
     assert bits == pytest.approx(0.8, abs=0.1)
-    x = torch.cat([x[real] for _, x, real in transformer.mlp_inputs(released, encoded)])
-    forms = [bilinear.truncated_logits(x, swim[0][None], swim[1][None], k)[:, 0] for k in (1, 2, 16, 256)]
-    correlation = torch.corrcoef(torch.stack(forms))[-1].tolist()
-    assert correlation[1:3] == pytest.approx([0.808, 0.931], abs=0.02)
-    assert forms[0].mean().item() == pytest.approx(-3.3, abs=0.2)
+    x = transformer.mlp_inputs(model, encoded)
+    (swim,) = model.token_ids(["swim"])
+    upcoming = torch.tensor([token for ids in encoded for token in (*ids[1:], EOS)])
+    at = (upcoming == swim).nonzero().flatten()
+    held = x.mean(0) @ strongest
+    changes = transformer.changes_by_holding(model, x[at], upcoming[at], strongest[:, None], held[None])
+    assert changes.mean().item() == pytest.approx(effect, abs=0.02)
