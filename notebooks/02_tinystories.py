@@ -84,11 +84,14 @@ try:
 except hub.Unreachable as error:
     print(f"THE RELEASED WEIGHTS, not {CHECKPOINT}: {error}.")
     model = transformer.BilinearTransformer.from_pretrained(transformer.RELEASED)
+verbs = [TOKEN, *OTHERS]
 try:
     stories = data.load_stories("validation", limit=160 if QUICK else 2000)
 except data.DataUnavailable as error:
     print(f"STAND-IN TEXT: {error}. Going on with stories sampled from the model; no claim is judged on them.")
-    stories = data.Stories(model.sample(24 if QUICK else 64, SEED, "Once upon a time"), "sampled-stories", {})
+    opening = "Once upon a time there was a cat. She liked to "
+    texts = [text for verb in verbs for text in model.sample(3 if QUICK else 6, SEED, opening + verb)]
+    stories = data.Stories(texts, "sampled-stories", {})
 files = [path for folder in (transformer.RELEASED, CONTROL) for path in sorted(folder.glob("*.[js]*"))]
 results.begin("02_tinystories", mode=MODE, seeds=[SEED], data=stories, inputs=files)
 
@@ -96,7 +99,6 @@ results.begin("02_tinystories", mode=MODE, seeds=[SEED], data=stories, inputs=fi
 encoded = model.encode(stories.texts)
 x = transformer.mlp_inputs(model, encoded)  # [position d_model], taken out of the running model by nnsight
 upcoming = torch.tensor([token for ids in encoded for token in (*ids[1:], transformer.EOS)])  # the token that follows
-verbs = [TOKEN, *OTHERS]
 before = upcoming[:, None] == torch.tensor(model.token_ids(verbs))  # [position verb]
 at, mean = before.any(1).nonzero().flatten(), x.mean(0)  # the positions right before a verb
 contrasts = [transformer.output_direction(model, verb, [v for v in verbs if v != verb]) for verb in verbs]
@@ -126,6 +128,8 @@ import json
 
 from einops import einsum
 from IPython.display import HTML, display
+
+from paper_utils.files import digest
 
 if model.config.n_layer > 1 or model.config.normalization or model.config.mlp_bias:
     raise ValueError(f"this notebook reads one layer without norms and biases, got {model.config}")
@@ -735,6 +739,7 @@ def line_of(story: int, position: int, k: int) -> tuple[list[str], np.ndarray, l
     )
 
 
+# %%
 lines = {k: [line_of(s, int(peak_at[s, i]), k) for s in top.indices[:, i].tolist()] for i, k in enumerate(SHOWN)}
 swimming = set(LISTS["swim"].split())
 in_water = {k: sum(not swimming.isdisjoint(line[0]) for line in lines[k]) for k in SHOWN}
@@ -890,6 +895,8 @@ results.save_page(explorer, "token_explorer", alt=alt)
 
 # %%
 runs = results.read_sweep("02_tinystories")
+for folder in (transformer.RELEASED, CONTROL):
+    assert digest(folder / "model.safetensors") in set(runs["weights"]), f"{folder.name} changed: make sweeps NB=02"
 of = dict(list(runs.groupby(runs["model"].str.split().str[0])))
 results.record(
     adamw_nats_highest=of["AdamW"]["nats"].max(),
@@ -933,30 +940,16 @@ results.save_figure(fig, "optimisers", alt=alt)
 # ## What we found
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-rows = [
-    ("weights", "weights", "tdooms/TinyStories-1-1024-i5n"),
-    ("parameters", "parameters", "22 million"),
-    ("nats per token (validation)", "nats_per_token", "not stated"),
-    ("bits per character", "bits_per_character", "not stated"),
-    ("verbs said in the text", "verbs_said", "not tested"),
-    ("held: own verb, mean change of log p", "held_own_mean", "not tested"),
-    ("held: the other verbs", "held_others_mean", "not tested"),
-    (f"held: {TOKEN}, with interval", "held_token", "not tested"),
-    ("verbs beyond 95 % of other words' eigenvectors", "verbs_beyond_other_words", "not tested"),
-    ("most negative eigenvalue", "eigenvalue_min", "about -3.2"),
-    ("most positive", "eigenvalue_max", "about 1.2"),
-    ("their ratio", "eigenvalue_ratio", "about 2.6"),
-    ("participation ratio", "participation_ratio", "not stated"),
-    ("strongest eigenvector", "strongest_eigenvector", "0"),
-]
-scores = ("swim_score", "eat_score", "swim_score_without_forms", "published_score")
-rows += [(f"{name.replace('_', ' ')} (s.d.)", name, "not tested") for name in scores]
-rows += [("the four lists: largest corrected p", "lists_p_corrected", "not tested")]
-rows += [("the two controls: smallest", "controls_p_corrected", "not tested")]
-rows += [(f"AUC, {part}", f"auc_{part}", "not tested") for part in ("linear", "quadratic", "whole")]
-for where, suffix in (("everywhere", ""), ("before a verb", "_before_verbs")):
-    rows += [(f"correlation, {k} kept, {where}", f"correlation_{k}{suffix}", "not stated") for k in KEPT[:5]]
-rows += [("tokens with a stronger negative end", "negative_stronger_share", "not stated")]
+ORIGINAL = {"weights": "tdooms/TinyStories-1-1024-i5n", "parameters": "22 million", "strongest_eigenvector": "0"}
+ORIGINAL |= {"eigenvalue_min": "-3.18", "eigenvalue_max": "1.21", "eigenvalue_ratio": "2.6"}
+ORIGINAL |= {"swim_best_eigenvector": "-1", "swim_best_path": "head 0", "in_water_minus_1": "8", "in_water_0": "8"}
+STATED = """weights parameters nats_per_token bits_per_character verbs_said held_own_mean held_others_mean held_token
+    verbs_beyond_other_words eigenvalue_min eigenvalue_max eigenvalue_ratio participation_ratio strongest_eigenvector
+    swim_best_eigenvector swim_best_path swim_score swim_score_without_forms eat_score published_score lists_p_corrected
+    controls_p_corrected constant_part sum_before_token sum_before_others auc_linear auc_quadratic correlation_1
+    correlation_2 correlation_1_before_verbs correlation_2_before_verbs in_water_minus_1 in_water_0 in_water_chance
+    negative_stronger_share"""
+rows = [(name.replace("_", " "), name, ORIGINAL.get(name, "not stated")) for name in STATED.split()]
 results.findings(rows)
 
 # %% [markdown]

@@ -10,7 +10,7 @@ import torch
 
 from checkpoints.tinystories import train
 from paper_utils import data, transformer
-from paper_utils.files import ROOT
+from paper_utils.files import ROOT, digest
 
 GRID = {"model": ("AdamW 0", "AdamW 1", "Muon 0")}
 RELEASED = {"AdamW 0": transformer.RELEASED, "Muon 0": transformer.RELEASED.with_name("tinystories_muon")}
@@ -30,7 +30,7 @@ def auc(score: torch.Tensor, positive: torch.Tensor) -> float:
     return (ranks - n * (n - 1) / 2) / (n * (len(score) - n))
 
 
-def run(stories: data.Stories, model: str) -> dict[str, float]:
+def run(stories: data.Stories, model: str) -> dict[str, float | str]:
     """Loss; spectrum of swim against nine verbs; its words and those of 400 other words; ten verbs' interventions."""
     optimiser, seed = model.split()
     folder = RELEASED.get(model, ROOT / "build" / "weights" / f"tinystories-{optimiser}-{seed}")
@@ -82,4 +82,5 @@ def run(stories: data.Stories, model: str) -> dict[str, float]:
         "verbs": (effects.diagonal() < null).sum(),
         **{f"own_{verb}": effect for verb, effect in zip(VERBS, effects.diagonal(), strict=True)},
     }
-    return {name: round(float(value), 4) for name, value in found.items()}
+    weights = {"weights": digest(folder / "model.safetensors")}  # of the released ones the notebook compares it
+    return {name: round(float(value), 4) for name, value in found.items()} | weights
