@@ -16,7 +16,7 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/02_tinystories.ipynb)
 #
 # **Claim.** In a transformer whose MLP multiplies two linear maps, what the MLP contributes to an output token is one symmetric matrix, taken from the weights alone. Its strongest eigenvector is a part that the model uses: held constant along it, the model loses much of that token's probability where the token is said, and little of any other's.
-# The same eigenvector can be written in words, as what it looks for in the token itself and in what each attention head brings; the words pass a test against the eigenvectors of hundreds of other words.
+# The two ends of its spectrum together are a product of two directions: a gate, which all verbs share and which is nearly constant, and a topic, which is the verb's own. Both can be written in words, as what they look for in the token itself and in what each attention head brings: the gate reads function words, the topic of *eat* reads *eat, yummy, delicious*.
 #
 # After Pearce, Dooms and Rigg (2024), [arXiv 2406.03947](https://arxiv.org/abs/2406.03947), whose notebook is "the original notebook" below.
 #
@@ -180,11 +180,14 @@ def decomposed(directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, to
 
 
 word_values, word_eight, word_strongest = decomposed(model.w_u[words])
+verb_values, verb_eight, _ = decomposed(torch.stack(contrasts))
+# The opposite end of each verb's spectrum: the most positive eigenvector where the most negative is the strongest.
+opposite = torch.where(-verb_values[:, 0] > verb_values[:, -1], verb_eight[:, :, 0].T, verb_eight[:, :, 4].T)
 other_words = [i for i, word in enumerate(words) if vocabulary[word] not in verbs][::8]
 generator = torch.Generator().manual_seed(SEED)
 random = torch.nn.functional.normalize(torch.randn(len(mean), len(other_words), generator=generator), dim=0)
-baselines = {}
-for name, vectors in {"other words": word_strongest[:, other_words], "random": random}.items():
+baselines, tried = {}, {"other words": word_strongest[:, other_words], "random": random, "opposite end": opposite}
+for name, vectors in tried.items():
     found = transformer.changes_by_holding(model, x[at], upcoming[at], vectors, mean @ vectors)
     baselines[name] = found @ before[at].float() / before.sum(0)  # [vector verb]
 
@@ -196,6 +199,7 @@ elsewhere = effects[:, said][~torch.eye(len(verbs), dtype=bool)[:, said]]
 results.record(
     held_own_mean=own_effect[said].mean(),
     held_others_mean=elsewhere.mean(),
+    held_opposite_mean=baselines["opposite end"].diagonal()[said].mean(),
     held_token=intervals[0],
     held_lowest_of_other_words=baselines["other words"][:, said].min(0).values.mean(),
     held_random_lowest=baselines["random"][:, said].min(),
@@ -215,16 +219,18 @@ for i, (value, low, high) in enumerate(intervals):
     label = "_" * i + "own eigenvector, 95 % over stories"
     ax.errorbar(i - 0.1, value, [[value - low], [high - value]], label=label, **own_style)
     ax.text(i - 0.22, value, f"{value:+.2f}", ha="right", va="center", fontsize=7, color=plotting.VERMILLION)
+style = {"mfc": "none", "color": plotting.VERMILLION, "markersize": 4, "label": "eigenvector of the opposite end"}
+ax.plot(np.arange(len(verbs)) - 0.1, baselines["opposite end"].diagonal(), "s", **style)
 ax.axhline(0, color="0.7", linewidth=0.6, zorder=0)
 names = [f"{v}\n({n})" for v, n in zip(verbs, before.sum(0).tolist(), strict=True)]
 ax.set(xticks=range(len(verbs)), xticklabels=names, xlim=(-0.8, len(verbs) - 0.4))
 ax.set(ylabel="change of log p(verb) (nats)", xlabel="verb (positions right before it)")
-fig.legend(loc="outside upper center", ncols=3)
+fig.legend(loc="outside upper center", ncols=4)
 alt = "For each verb the change of its log probability by holding its own eigenvector, with interval, against eigenvectors of other words and random directions."
 results.save_figure(fig, "held_baselines", alt=alt)
 
 # %% [markdown]
-# **Figure `held_baselines`.** The change of each verb's log probability right before it, when what the MLP reads is held along the verb's own strongest eigenvector (red, with the 95 % interval over stories), along the strongest eigenvectors of other words (green) and along random directions (grey). Below each verb: how often it is said.
+# **Figure `held_baselines`.** The change of each verb's log probability right before it, when what the MLP reads is held along the verb's own strongest eigenvector (red, with the 95 % interval over stories), along the eigenvector at the opposite end of its spectrum (squares), along the strongest eigenvectors of other words (green) and along random directions (grey). Below each verb: how often it is said.
 
 # %% [markdown]
 # ## Model
@@ -455,7 +461,7 @@ least = MIN_COUNT if stories.source == "tinystories" else 0  # a few sampled sto
 common = (counts >= least).nonzero().flatten()
 column = {token: i for i, token in enumerate(vocabulary[common])}
 listed = {name: [column[word] for word in text.split() if word in column] for name, text in LISTS.items()}
-eight = dict(zip(verbs, decomposed(torch.stack(contrasts))[1], strict=True))  # of each verb's contrast
+eight = dict(zip(verbs, verb_eight, strict=True))  # of each verb's contrast
 of_a_list = {word for text in LISTS.values() for word in text.split()}
 free = [i for i, word in enumerate(words) if vocabulary[word] not in of_a_list]  # for the nulls
 draws = torch.stack([torch.randperm(len(free), generator=generator)[:10] for _ in range(20 if QUICK else 200)])
@@ -618,7 +624,87 @@ results.save_figure(fig, "parts", alt=alt)
 # The sum (circles) follows the linear part.
 
 # %% [markdown]
-# ### How many eigenvectors does it take?
+# ## Both ends together: a gate times a topic
+#
+# Why does a quadratic form detect by its linear part? Take the two ends of the spectrum together. With $p = \sqrt{\lambda_+}\, v_+$ and $n = \sqrt{|\lambda_-|}\, v_-$,
+#
+# $$\lambda_+ (v_+ \cdot x)^2 - |\lambda_-| (v_- \cdot x)^2 = (a \cdot x)\,(b \cdot x), \qquad a = p + n, \quad b = p - n :$$
+#
+# a product of two directions. If one factor hardly varies from position to position, the product follows the other: it is linear in effect. Of the two, the *gate* is the one whose projection lies farther from 0, in its own standard deviations over all text, and the *topic* the other; no verb decides it. Both are then held at their means like the eigenvectors above.
+
+# %%
+factors = []  # of each verb: topic and gate, unit vectors [d_model 2]
+for contrast in contrasts:
+    lam, v = torch.linalg.eigh(model.interaction(contrast))
+    plus, minus = lam[-1].sqrt() * v[:, -1], (-lam[0]).sqrt() * v[:, 0]
+    ends_form = (x[at] @ plus).square() - (x[at] @ minus).square()
+    assert torch.allclose(ends_form, (x[at] @ (plus + minus)) * (x[at] @ (plus - minus)), atol=1e-3)
+    both = torch.nn.functional.normalize(torch.stack([plus + minus, plus - minus], dim=1), dim=0)
+    off = (mean @ both).abs() / (x @ both).std(0)
+    factors.append(both[:, off.argsort()])
+held_factors, alike = {}, {}
+for name, unit in zip(("topic", "gate"), torch.stack(factors, dim=1).unbind(2), strict=True):
+    moved = transformer.changes_by_holding(model, x[at], upcoming[at], unit, mean @ unit)
+    held_factors[name], alike[name] = moved @ before[at].float() / before.sum(0), (unit.T @ unit).abs()
+apart = ~torch.eye(len(verbs), dtype=bool)
+results.record(
+    topic_own_mean=held_factors["topic"].diagonal()[said].mean(),
+    topic_others_mean=held_factors["topic"][apart & said].mean(),
+    gate_own_mean=held_factors["gate"].diagonal()[said].mean(),
+    topics_alike=alike["topic"][apart].mean(),
+    gates_alike=alike["gate"][apart].mean(),
+)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, (left, right) = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 3.0), width_ratios=[1.25, 1])
+marks = {"topic": ("D", plotting.BLUE), "gate": ("o", "0.5")}
+left.plot(range(len(verbs)), own_effect, "o", color=plotting.VERMILLION, markersize=4, label="strongest eigenvector")
+for name, (marker, colour) in marks.items():
+    left.plot(range(len(verbs)), held_factors[name].diagonal(), marker, color=colour, markersize=4, label=name)
+left.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+left.set(
+    xticks=range(len(verbs)), ylabel="change of log p(verb) (nats)", title="held at its mean, right before the verb"
+)
+left.legend(loc="lower right")
+shown = torch.where(torch.ones_like(apart).triu(1), alike["gate"], torch.where(apart, alike["topic"], torch.nan))
+for (row, column), value in np.ndenumerate(shown.numpy()):
+    if row != column:
+        right.text(column, row, f"{value:.2f}"[1:], color="w" if value > 0.6 else "k", fontsize=7, **plotting.CENTRED)
+image = right.imshow(shown, cmap="Greys", vmin=0, vmax=1)
+right.set(xticks=range(len(verbs)), yticks=range(len(verbs)), yticklabels=verbs)
+right.set_title("|cos| between verbs:\nabove gates, below topics")
+for ax in (left, right):
+    ax.set_xticklabels(verbs, rotation=60)
+alt = "Left: holding a verb's topic lowers its log probability far more than holding its gate. Right: gates of different verbs are nearly one direction, topics are not."
+results.save_figure(fig, "gate_topic", alt=alt)
+
+# %% [markdown]
+# **Figure `gate_topic`.** Left: the mean change of each verb's log probability right before it, when what the MLP reads is held along the verb's strongest eigenvector (as in figure `held`), its topic or its gate. Right: how alike the directions of different verbs are, as $|\cos|$ without the leading 0: gates above the diagonal, topics below it.
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+columns = [
+    ("gate", 1, 0),
+    *(("topic", 0, verbs.index(verb)) for verb in (TOKEN, *[v for v in ("eat", "fly", "sleep") if v in OTHERS])),
+]
+headings, scores, names = [], [], []
+for name, which, i in columns:
+    found, tokens = ends(factors[i][:, which], frequent)
+    widest = int(found.abs().amax(1).argmax())
+    headings.append(f"{name} of {verbs[i]},\n{PATHS[widest]}")
+    scores.append(found[widest].numpy())
+    names.append([str(vocabulary[token]) for token in tokens[widest]])
+display(
+    HTML(table_html("gate and topics, each by its strongest path", headings, torch.tensor(np.array(scores)), names))
+)
+fig = draw_table(headings, np.array(scores), names, np.abs(scores).max(1))
+alt = "Columns of words: the gate of swim and the topics of four verbs, ten words of either end each."
+results.save_figure(fig, "gate_topic_words", alt=alt)
+
+# %% [markdown]
+# **Figure `gate_topic_words`.** The gate of *swim* and the topics of four verbs in frequent words, each by the path in which its scores are largest; each column has its own scale of colours, and its two ends are interchangeable.
+
+# %% [markdown]
+# ## How many eigenvectors does it take?
 #
 # Keep the $k$ eigenvectors of largest $|\lambda|$ and correlate the truncated form with the MLP's full contribution in the direction, and with the whole logit difference, which also holds the direct and attention paths. Over all positions such a correlation mostly asks whether a verb can stand there at all; right before one of the ten verbs it asks which.
 

@@ -62,6 +62,16 @@ def run(stories: data.Stories, model: str) -> dict[str, float | str]:
         rest, sign = x[at] @ v - mean @ v, (v @ net.interaction(d) @ v).sign()
         detection.append([auc(part * sign, positive) for part in ((mean @ v) * rest, rest.square())])
     linear, quadratic = torch.tensor(detection).mean(0)
+    factors = []  # of the form of both ends, (a . x)(b . x), the one that varies around 0, and the one that does not
+    for d in contrasts:
+        values, vectors = torch.linalg.eigh(net.interaction(d))
+        plus, minus = values[-1].sqrt() * vectors[:, -1], (-values[0]).sqrt() * vectors[:, 0]
+        both = torch.nn.functional.normalize(torch.stack([plus + minus, plus - minus], dim=1), dim=0)
+        projections = x @ both
+        factors.append(both[:, (projections.mean(0).abs() / projections.std(0)).argsort()])
+    topics, gates = torch.stack(factors, dim=1).unbind(2)
+    apart = ~torch.eye(len(VERBS), dtype=bool)
+    topic, gate = (held(v).diagonal().mean() for v in (topics, gates))
     common = (counts >= 50).nonzero().flatten()
     paths = transformer.virtual_tokens(net)[:, :, common]
     columns = [i for i, token in enumerate(common.tolist()) if token in listed]
@@ -77,6 +87,11 @@ def run(stories: data.Stories, model: str) -> dict[str, float | str]:
         "own_null": null.mean(),
         "others": elsewhere,
         "spill": (elsewhere / own).abs(),
+        "topic": topic,
+        "gate": gate,
+        "gate_share": (gate / topic).abs(),
+        "topics_alike": (topics.T @ topics)[apart].abs().mean(),
+        "gates_alike": (gates.T @ gates)[apart].abs().mean(),
         "auc_linear": linear,
         "auc_quadratic": quadratic,
         "verbs": (effects.diagonal() < null).sum(),
