@@ -27,7 +27,7 @@
 MODE = "full"  # "quick" reads 160 stories, with a tenth of the baselines and a sixteenth of the tokens
 # of the random directions, and of what is sampled
 SEED = 0  # @param {type: "integer"}
-# the output token; it is compared with the mean of the others
+# the output token; it is compared with the mean of the others, of which there must be one at least
 TOKEN = "swim"  # @param {type: "string"}
 OTHERS = ["run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]  # @param {type: "raw"}
 # the two whose word tables are shown; -1 is the most positive, 0 the most negative
@@ -129,7 +129,7 @@ import json
 from einops import einsum
 from IPython.display import HTML, display
 
-from paper_utils.files import digest
+from paper_utils.files import ROOT, digest
 
 if model.config.n_layer > 1 or model.config.normalization or model.config.mlp_bias:
     raise ValueError(f"this notebook reads one layer without norms and biases, got {model.config}")
@@ -139,7 +139,7 @@ vocabulary, tokens_here = np.array(model.vocabulary), torch.tensor([token for id
 counts = torch.bincount(tokens_here, minlength=len(vocabulary))
 frequency = counts / counts.sum()
 if ours:
-    counts = torch.tensor(json.loads((transformer.RELEASED / "token_counts.json").read_text()))
+    counts = torch.tensor(json.loads((ROOT / model.name / "token_counts.json").read_text()))
 MIN_COUNT = MIN_COUNT if ours else 1
 story = torch.arange(len(encoded)).repeat_interleave(torch.tensor([*map(len, encoded)]))  # of each position
 
@@ -202,6 +202,7 @@ results.record(
     held_opposite_mean=baselines["opposite end"].diagonal()[said].mean(),
     held_token=intervals[0],
     held_lowest_of_other_words=baselines["other words"][:, said].min(0).values.mean(),
+    held_lowest_words=[str(vocabulary[words[other_words[i]]]) for i in baselines["other words"].mean(1).argsort()[:4]],
     held_random_lowest=baselines["random"][:, said].min(),
     verbs_said=int(said.sum()),
     verbs_beyond_other_words=int((own_effect < fifth).sum()),
@@ -331,11 +332,11 @@ for ax, (title, shown) in zip(axes, titles.items(), strict=True):
     ax.axhline(0, color="0.7", linewidth=0.6)
     ax.set(xlabel="index", ylabel="eigenvalue", title=title)
 fig.suptitle(f'"{TOKEN}" against {len(OTHERS)} other tokens ({WEIGHTS})', fontsize=8)
-alt = f"Ascending eigenvalues of the interaction matrix of {TOKEN}, here and published: one far below all others, a few at both ends, the rest near 0."
+alt = f"Ascending eigenvalues of the interaction matrix of {TOKEN}, here and published: a few large ones at both ends, the rest near 0."
 results.save_figure(fig, "spectrum", alt=alt)
 
 # %% [markdown]
-# **Figure `spectrum`.** The eigenvalues of $Q$ in ascending order: red ones raise the logit of the token against the others, blue ones lower it. Left: here. Right: what can be read off the original notebook's picture, each value within 0.03. The scales of two models cannot be compared; the shape can: one eigenvalue far below all others.
+# **Figure `spectrum`.** The eigenvalues of $Q$ in ascending order: red ones raise the logit of the token against the others, blue ones lower it. Left: here. Right: what can be read off the original notebook's picture, each value within 0.03. The scales of two models cannot be compared; the shape can: the published spectrum has one end far stronger than the other.
 
 # %% [markdown]
 # ## An eigenvector in words: virtual tokens
@@ -457,11 +458,15 @@ TESTS = [  # the list, and the verb whose eigenvectors it is tested on; the last
     *(("swim", "swim"), ("eat", "eat"), ("swim, without its forms", "swim"), ("published", "swim")),
     *(("swim", "eat"), ("eat", "swim")),
 ]
+
+# %%
 least = MIN_COUNT if stories.source == "tinystories" else 0  # a few sampled stories lack most words
 common = (counts >= least).nonzero().flatten()
 column = {token: i for i, token in enumerate(vocabulary[common])}
 listed = {name: [column[word] for word in text.split() if word in column] for name, text in LISTS.items()}
-eight = dict(zip(verbs, verb_eight, strict=True))  # of each verb's contrast
+TEN = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]  # whatever OTHERS are
+tested = [transformer.output_direction(model, verb, [v for v in TEN if v != verb]) for verb in ("swim", "eat")]
+eight = dict(zip(("swim", "eat"), decomposed(torch.stack(tested))[1], strict=True))
 of_a_list = {word for text in LISTS.values() for word in text.split()}
 free = [i for i, word in enumerate(words) if vocabulary[word] not in of_a_list]  # for the nulls
 draws = torch.stack([torch.randperm(len(free), generator=generator)[:10] for _ in range(20 if QUICK else 200)])
@@ -662,9 +667,7 @@ left.plot(range(len(verbs)), own_effect, "o", color=plotting.VERMILLION, markers
 for name, (marker, colour) in marks.items():
     left.plot(range(len(verbs)), held_factors[name].diagonal(), marker, color=colour, markersize=4, label=name)
 left.axhline(0, color="0.7", linewidth=0.6, zorder=0)
-left.set(
-    xticks=range(len(verbs)), ylabel="change of log p(verb) (nats)", title="held at its mean, right before the verb"
-)
+left.set(xticks=range(len(verbs)), ylabel="change of log p(verb) (nats)", title="held, right before the verb")
 left.legend(loc="lower right")
 shown = torch.where(torch.ones_like(apart).triu(1), alike["gate"], torch.where(apart, alike["topic"], torch.nan))
 for (row, column), value in np.ndenumerate(shown.numpy()):
@@ -682,10 +685,8 @@ results.save_figure(fig, "gate_topic", alt=alt)
 # **Figure `gate_topic`.** Left: the mean change of each verb's log probability right before it, when what the MLP reads is held along the verb's strongest eigenvector (as in figure `held`), its topic or its gate. Right: how alike the directions of different verbs are, as $|\cos|$ without the leading 0: gates above the diagonal, topics below it.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-columns = [
-    ("gate", 1, 0),
-    *(("topic", 0, verbs.index(verb)) for verb in (TOKEN, *[v for v in ("eat", "fly", "sleep") if v in OTHERS])),
-]
+shown = [0, *(verbs.index(verb) for verb in ("eat", "fly", "sleep") if verb in OTHERS)]
+columns = [("gate", 1, 0), *(("topic", 0, i) for i in shown)]
 headings, scores, names = [], [], []
 for name, which, i in columns:
     found, tokens = ends(factors[i][:, which], frequent)
@@ -693,9 +694,8 @@ for name, which, i in columns:
     headings.append(f"{name} of {verbs[i]},\n{PATHS[widest]}")
     scores.append(found[widest].numpy())
     names.append([str(vocabulary[token]) for token in tokens[widest]])
-display(
-    HTML(table_html("gate and topics, each by its strongest path", headings, torch.tensor(np.array(scores)), names))
-)
+title = "gate and topics, each by its strongest path"
+display(HTML(table_html(title, headings, torch.tensor(np.array(scores)), names)))
 fig = draw_table(headings, np.array(scores), names, np.abs(scores).max(1))
 alt = "Columns of words: the gate of swim and the topics of four verbs, ten words of either end each."
 results.save_figure(fig, "gate_topic_words", alt=alt)
@@ -776,9 +776,11 @@ assert torch.allclose(difference, logits[0] - logits[1:].mean(), atol=1e-3)
 results.record(position_difference=difference, position_constant=constant)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-first = max(0, position - 17)
-shown = torch.cat([by_token[:, :first].sum(1, keepdim=True), by_token[:, first:]], dim=1)
-names = [f"{first} earlier", *vocabulary[ids[first : position + 1]]]
+largest = by_token.abs().amax(0).topk(min(18, position + 1)).indices.tolist()
+columns = sorted({*largest, position})  # the tokens with the largest shares, in the order of the text, and the rest
+rest = by_token.sum(1) - by_token[:, columns].sum(1)
+shown = torch.cat([rest[:, None], by_token[:, columns]], dim=1)
+names = [f"{position + 1 - len(columns)} others", *vocabulary[np.array(ids)[columns]]]
 fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.5))
 image = plotting.signed_map(ax, shown, numbers="+.1f")
 ax.set_aspect("auto")
@@ -793,7 +795,7 @@ alt = "Map of paths by tokens: what each earlier token adds by each head to the 
 results.save_figure(fig, "one_position", alt=alt)
 
 # %% [markdown]
-# **Figure `one_position`.** What each earlier token adds by each path (rows; `direct` is the position's own token) to the logit of *swim* less the mean of the nine other verbs; values that round to 0 are left blank. Sums of rows and columns stand beside the names. Constant and map add up to the model's own logit difference, which the cell asserts.
+# **Figure `one_position`.** What each earlier token adds by each path (rows; `direct` is the position's own token) to the logit of *swim* less the mean of the nine other verbs; values that round to 0 are left blank. Shown are the tokens with the largest shares, in the order of the text, and the sum of the others. Sums of rows and columns stand beside the names. Constant and map add up to the model's own logit difference, which the cell asserts.
 
 # %% [markdown]
 # ## Top activating inputs
@@ -977,7 +979,9 @@ results.save_page(explorer, "token_explorer", alt=alt)
 
 # %% [markdown]
 # ## The optimiser's part
-# TODO
+#
+# What can be read off weights depends on how they were trained. The published model was trained with AdamW; the first release of this repository, now the control, with Muon, which orthogonalises each update of a matrix. Below are runs of both on the same text, tokenizer, steps and noise, each at learning rate 0.008 and weight decay 0.5; how other rates do over a quarter epoch, one run each, stands in
+# [the card](../checkpoints/tinystories/README.md). The measures are those of this notebook, taken by `sweeps/02_tinystories.py`.
 
 # %%
 runs = results.read_sweep("02_tinystories")
@@ -1020,7 +1024,8 @@ alt = "Trained models of both optimisers: loss, spectrum, score of the swimming 
 results.save_figure(fig, "optimisers", alt=alt)
 
 # %% [markdown]
-# **Figure `optimisers`.** TODO
+# **Figure `optimisers`.** A dot a trained model, named by optimiser and seed. Words: the swimming words' score on the strongest eigenvector of *swim*; grey tick, the 95 % quantile of 400 other words' strongest eigenvectors. Held: the mean over ten verbs of the change of log probability, of the verb itself (grey tick: the 5 % quantile of other words' eigenvectors) and of the nine others.
+# Of the published model only the ends of the spectrum (−3.18 and 1.21) are known; their scale is another.
 
 # %% [markdown]
 # ## What we found
@@ -1039,7 +1044,41 @@ rows = [(name.replace("_", " "), name, ORIGINAL.get(name, "not stated")) for nam
 results.findings(rows)
 
 # %% [markdown]
-# TODO
+# - **What an eigenvector does.** Held at its mean, a verb's strongest eigenvector takes probability from that verb and, on average, from no other (`held`). For most of the ten verbs the effect lies beyond what 95 % of other words' eigenvectors do; those that do as much are of other verbs (*make, be, go, do*), and they lower all ten verbs alike. *sit* is the exception: neither end of its spectrum does much. Where the two ends are of like size, each carries a part (`held_baselines`).
+# - **Gate and topic.** The two ends together are a product of two directions. One of them, the gate, lies far from 0 at nearly all positions, is nearly the same direction for all ten verbs, and reads function words and commas. The other, the topic, differs from verb to verb and reads what the text is about: for *swim*, water at one end and books, trees and food at the other. Holding the topic costs the verb more than holding the eigenvector does;
+#   holding the gate costs little (`gate_topic`). This is why the linear part of an eigenvector's contribution tells verbs apart and the quadratic part does not (`parts`), and why the constant part is large: with a nearly constant gate the product is linear in the topic.
+# - **In words** the swimming list stands far to one end of an eigenvector of *swim* in one head, farther than any of 600 other words' eigenvectors and contrasts sort it. So do the ten words that the original notebook's table has at one end; and neither long list passes on the other verb's eigenvectors (`word_list_test`).
+# - **Beside the original.** The published spectrum has one end, 2.6 times as strong as the other; with AdamW here the two ends are nearly alike, with Muon the ratio is 1.9 (`spectrum`, `optimisers`). The published swimming words stand at eigenvector −1 in head 0; here they stand at both ends of the spectrum, in heads 0 and 1, because one topic is in both.
+# - **Top inputs.** The most positive eigenvector acts most in texts about water, as in the original notebook, and at the same kind of place: articles and small words before a noun (`top_inputs_minus_1`). The most negative one acts most where the published one does not: in texts about books, trees and gifts, where it lowers the logit of *swim* (`top_inputs_0`). Both are what the product says: gate times topic, the topic at one end or the other.
+# - **The optimiser** decides part of what can be read. AdamW reaches the lower loss in each run, a spectrum with fewer large eigenvalues and a cleaner split: gates nearly the same for all verbs, and an intervention on the topic that costs the verb more. Muon spreads the form over twice as many eigenvalues, and its strongest eigenvector alone sorts the swimming words further, because its two ends are less alike. So AdamW, which is also the published recipe's optimiser, is the default, and Muon the control. What holds in every run: the intervention on the own verb, the gate and the topic, and the swimming words.
+# - **Few suffice.** Two eigenvectors of 256 follow the MLP's contribution closely over all positions, one much less. Right before one of the ten verbs one eigenvector does better than over all positions and two do worse: over all positions part of the correlation is only whether a verb can stand there (`truncation`). The MLP's contribution is nearly the whole logit difference: attention and the direct path by themselves add little.
+# - **All tokens.** For most frequent words the most negative eigenvalue is the stronger one here; with Muon it is the most positive. Word pieces form a cluster on the positive side in both (`all_spectra`).
+#
+# ## Where the original notebook differs
+#
+# - **Weights.** The original notebook shows the published model, of 22 million weights trained on the whole data set: AdamW, batches of 128, learning rate 0.001, weight decay 1, 5 epochs. The default here is a model of this repository's own, an eighth of the size, trained on a ninetieth of the text with smaller batches and a larger rate. `CHECKPOINT=published` shows the paper's where
+#   the hub can be reached; on the machine that made these figures it could not, so what stands beside ours is read off the original notebook's outputs, not computed here. A folder in the published format with 1,024 dimensions runs through the whole notebook in quick mode within 1.5 GB.
+# - **Causes.** The original notebook reads weights and inputs; it intervenes nowhere. Interventions, nulls, the split into parts, gate and topic, and the comparison of optimisers are ours.
+# - **Tokenizer.** The same recipe, trained on our stories; its words are a little longer, so losses per token of the two cannot be compared directly.
+# - **The tensor.** The original notebook builds $B$, 4 GB, and contracts it afterwards. Here the direction goes in first.
+# - **Memory.** It keeps every activation of 40 eigenvectors over the whole validation set, and takes the best 200 positions. Here each story's best position is kept: the same stories, as only that position counts.
+# - **Attention.** It recomputes attention beside the model. Here the model's own code splits queries, keys and values, and a test checks that the shares add up to its output.
+# - **Colour.** Red is positive throughout. The original notebook's colour map runs the other way round.
+# - **Sign.** An eigenvector's sign is arbitrary; nothing here depends on it, and none is turned by hand.
+#
+# ## Limits
+#
+# Small models of one size, on one text, with few runs of each optimiser; the published one may differ. Holding a projection at its mean can take the MLP's input where no text takes it; nothing here says by how much. The ten verbs and the long word lists were chosen by one person. The gate is told from the topic by its mean over text, not by the weights alone.
+# Attention is taken as it is: what a head brings is read off the weights, how much of it is brought is not.
+#
+# ## References
+#
+# - M. T. Pearce, T. Dooms, A. Rigg. *Weight-based Decomposition: A Case for Bilinear MLPs.* 2024. [arXiv 2406.03947](https://arxiv.org/abs/2406.03947)
+# - M. T. Pearce, T. Dooms, A. Rigg, J. M. Oramas, L. Sharkey. *Bilinear MLPs enable weight-based mechanistic interpretability.* 2024. [arXiv 2410.08417](https://arxiv.org/abs/2410.08417)
+# - R. Eldan, Y. Li. *TinyStories: How Small Can Language Models Be and Still Speak Coherent English?* 2023. [arXiv 2305.07759](https://arxiv.org/abs/2305.07759)
+# - K. Jordan and others. *Muon: An optimizer for hidden layers in neural networks.* 2024. [kellerjordan.github.io/posts/muon](https://kellerjordan.github.io/posts/muon/); scaled as in J. Liu and others, *Muon is Scalable for LLM Training*, 2025, [arXiv 2502.16982](https://arxiv.org/abs/2502.16982)
+# - N. Elhage and others. *A Mathematical Framework for Transformer Circuits.* 2021. [transformer-circuits.pub](https://transformer-circuits.pub/2021/framework/index.html)
+# - J. Fiotto-Kaufman and others. *NNsight and NDIF: Democratizing Access to Foundation Model Internals.* 2024. [arXiv 2407.14561](https://arxiv.org/abs/2407.14561)
 
 # %%
 results.finish()

@@ -1,14 +1,15 @@
 """The transformer of notebook 2 by two optimisers, two runs each: what is read off the weights, and what it does.
 
-Same text, tokenizer, steps and noise; each optimiser at the learning rate that did best over half an epoch. A run
-trains for an hour on one thread: the first ones are the released checkpoints, the others are kept under build/weights/.
+Same text, tokenizer, steps, noise, learning rate and weight decay. A run trains for an hour on one thread: those of
+seed 0 are the released checkpoints, others are kept under build/weights/, where the training resumes and leaves them.
 """
 
 import json
+import subprocess
+import sys
 
 import torch
 
-from checkpoints.tinystories import train
 from paper_utils import data, transformer
 from paper_utils.files import ROOT, digest
 
@@ -35,8 +36,8 @@ def run(stories: data.Stories, model: str) -> dict[str, float | str]:
     optimiser, seed = model.split()
     folder = RELEASED.get(model, ROOT / "build" / "weights" / f"tinystories-{optimiser}-{seed}")
     if not (folder / "config.json").exists():
-        muon = "--muon" if optimiser == "Muon" else "--no-muon"
-        train.main([muon, "--seed", seed, "--threads", "1", "--output", str(folder)])
+        how = ["--muon" if optimiser == "Muon" else "--no-muon", "--seed", seed, "--threads", "1", "--output", folder]
+        subprocess.run([sys.executable, "-m", "checkpoints.tinystories.train", *how], cwd=ROOT, check=True)
     net = transformer.BilinearTransformer.from_pretrained(folder)
     encoded = net.encode(stories.texts)
     x = transformer.mlp_inputs(net, encoded)

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models
 
 from paper_utils import bilinear, hub, transformer
 from paper_utils.data import load_stories
-from paper_utils.files import data_folder
+from paper_utils.files import ROOT, data_folder
 from paper_utils.transformer import BOS, EOS, BilinearTransformer, TransformerConfig
 
 TINY = TransformerConfig(d_model=16, d_hidden=24, n_head=2, n_ctx=32, n_vocab=48)
@@ -443,8 +443,8 @@ def test_scores_are_standardised_over_the_vocabulary():
 
 VERBS = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
 NUMBERS = {  # ends of the spectrum of swim, its participation ratio, the swimming words' score and its path, own effect
-    "tinystories": (@@ADAMW@@),
-    "tinystories_muon": (-0.8565, 0.4405, 95.35, 3.772, 3, @@MUON@@),
+    "tinystories": (-0.8545, 0.7656, 49.34, 2.278, 2, -0.907),
+    "tinystories_muon": (-0.8565, 0.4405, 95.35, 3.772, 3, -1.267),
 }
 
 
@@ -466,7 +466,7 @@ def test_the_released_spectra_of_swim_against_nine_verbs(one):
 def test_the_released_models_swimming_words_stand_at_one_end_of_their_strongest_eigenvector(one):
     """Over the tokens that stand 50 times in training; the notebook compares the score with its nulls."""
     model, _, strongest, (_, _, _, score, path, _) = one
-    counts = torch.tensor(json.loads((transformer.RELEASED / "token_counts.json").read_text()))
+    counts = torch.tensor(json.loads((ROOT / model.name / "token_counts.json").read_text()))
     common = (counts >= 50).nonzero().flatten()
     listed = "swim swimming swam water pool sea ocean lake river pond beach boat ship fish shark whale dolphin duck "
     listed += "frog turtle crab shell sand wave waves splash splashed wet dive float island"

@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     texts = {split: data.load_stories(split, options.limit) for split in ("train", "validation")}
     tokenizer = train_tokenizer(texts["train"].texts, config.n_vocab)
     if options.compare:
-        _compare(config, replace(recipe, epochs=0.5), tokenizer, texts, device, options.output)
+        _compare(config, replace(recipe, epochs=0.25), tokenizer, texts, device, options.output)
     else:
         model, card = _train(config, recipe, tokenizer, texts, device)
         if _is_first():
@@ -213,7 +213,7 @@ def parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Transfo
     parser.add_argument("--limit", type=int, help="train on so many stories only")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--output", type=Path, default=RELEASED)
-    parser.add_argument("--compare", action="store_true", help="instead: the compared settings, half an epoch each")
+    parser.add_argument("--compare", action="store_true", help="instead: the compared settings, a quarter epoch each")
     options = parser.parse_args(arguments)
     try:
         config, recipe = (kind(**{f.name: getattr(options, f.name) for f in fields(kind)}) for kind in kinds)
