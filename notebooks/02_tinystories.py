@@ -980,8 +980,7 @@ results.save_page(explorer, "token_explorer", alt=alt)
 # %% [markdown]
 # ## The optimiser's part
 #
-# What can be read off weights depends on how they were trained. The published model was trained with AdamW; the first release of this repository, now the control, with Muon, which orthogonalises each update of a matrix. Below are runs of both on the same text, tokenizer, steps and noise, each at learning rate 0.008 and weight decay 0.5; how other rates do over a quarter epoch, one run each, stands in
-# [the card](../checkpoints/tinystories/README.md). The measures are those of this notebook, taken by `sweeps/02_tinystories.py`.
+# What can be read off weights depends on how they were trained. The published model was trained with AdamW; the first release of this repository, now the control, with Muon, which orthogonalises each update of a matrix. Below are runs of both on the same text, tokenizer, steps and noise, each at learning rate 0.008 and weight decay 0.5 ([the card](../checkpoints/tinystories/README.md)). These were chosen for Muon; other rates of AdamW were not tried, so the comparison can only be unfair to AdamW. The measures are those of this notebook, taken by `sweeps/02_tinystories.py`.
 
 # %%
 runs = results.read_sweep("02_tinystories")
@@ -1068,7 +1067,7 @@ results.findings(rows)
 #
 # ## Limits
 #
-# Small models of one size, on one text, with few runs of each optimiser; the published one may differ. Holding a projection at its mean can take the MLP's input where no text takes it; nothing here says by how much. The ten verbs and the long word lists were chosen by one person. The gate is told from the topic by its mean over text, not by the weights alone.
+# Small models of one size, on one text, with few runs of each optimiser at one learning rate; the published one may differ. Holding a projection at its mean can take the MLP's input where no text takes it; nothing here says by how much. The ten verbs and the long word lists were chosen by one person. The gate is told from the topic by its mean over text, not by the weights alone.
 # Attention is taken as it is: what a head brings is read off the weights, how much of it is brought is not.
 #
 # ## References

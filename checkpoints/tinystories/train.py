@@ -51,11 +51,13 @@ class PretrainingRecipe:
             raise ValueError(f"PretrainingRecipe: torch.optim.Muon needs torch 2.9 or newer, {here}")
 
 
-# The settings that were compared before the released recipes were chosen, each by what it changes in config or recipe.
+# The settings that were compared, each by what it changes in CONFIG and recipe.
 COMPARED: dict[str, dict] = {
-    f"{'Muon' if muon else 'AdamW'}, rate {lr:g}": {"muon": muon, "lr": lr}
-    for muon in (False, True)
-    for lr in (4e-3, 8e-3, 16e-3)
+    "AdamW": {},
+    "Muon": {"muon": True},
+    "Muon, width 384": {"muon": True, "d_model": 384, "d_hidden": 1152, "n_head": 6},
+    "Muon, no noise": {"muon": True, "noise": 0.0},
+    "Muon, weight decay 2": {"muon": True, "weight_decay": 2.0},
 }
 
 
