@@ -13,7 +13,7 @@ import torch
 from paper_utils import data, transformer
 from paper_utils.files import ROOT, digest
 
-GRID = {"model": ("AdamW 0", "AdamW 1", "Muon 0")}
+GRID = {"model": ("AdamW 0", "AdamW 1", "Muon 0", "Muon 1")}
 RELEASED = {"AdamW 0": transformer.RELEASED, "Muon 0": transformer.RELEASED.with_name("tinystories_muon")}
 VERBS = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
 SWIMMING = "swim swimming swam water pool sea ocean lake river pond beach boat ship fish shark whale dolphin duck frog "
