@@ -55,6 +55,10 @@ class PretrainingRecipe:
 COMPARED: dict[str, dict] = {
     "AdamW": {},
     "Muon": {"muon": True},
+    "AdamW, rate 0.004": {"lr": 4e-3},
+    "AdamW, rate 0.016": {"lr": 16e-3},
+    "Muon, rate 0.004": {"muon": True, "lr": 4e-3},
+    "Muon, rate 0.016": {"muon": True, "lr": 16e-3},
     "Muon, width 384": {"muon": True, "d_model": 384, "d_hidden": 1152, "n_head": 6},
     "Muon, no noise": {"muon": True, "noise": 0.0},
     "Muon, weight decay 2": {"muon": True, "weight_decay": 2.0},
