@@ -15,26 +15,26 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/02_tinystories.ipynb)
 #
-# **Claim.** In a transformer whose MLP multiplies two linear maps, what the MLP contributes to an output token is one symmetric matrix, taken from the weights alone.
-# Its eigenvectors say which pairs of earlier words raise or lower that token, and each can be written in words: as what it looks for in the token itself, and in what each attention head brings.
+# **Claim.** In a transformer whose MLP multiplies two linear maps, what the MLP contributes to an output token is one symmetric matrix, taken from the weights alone. Its strongest eigenvector is a part that the model uses: held constant along it, the model loses much of that token's probability where the token is said, and little of any other's.
+# The two ends of its spectrum together are a product of two directions: a gate, which all verbs share and which is nearly constant, and a topic, which is the verb's own. Both can be written in words, as what they look for in the token itself and in what each attention head brings: the gate reads function words, the topic of *eat* reads *eat, yummy, delicious*.
 #
 # After Pearce, Dooms and Rigg (2024), [arXiv 2406.03947](https://arxiv.org/abs/2406.03947), whose notebook is "the original notebook" below.
 #
-# **Among the five.** [01](01_mnist_bilinear.ipynb) reads the same eigendecomposition off a classifier of images, where an eigenvector is a picture; here it is a list of words.
-# [04](04_dihedral_fourier.ipynb) reads a network whose task has an exact theory, so that the reading can be checked against it. [05](05_toy_superposition.ipynb) asks when a network packs more features than it has dimensions; [03](03_mnist_sae.ipynb) takes such features apart.
+# **Among the five.** [01](01_mnist_bilinear.ipynb) reads the same eigendecomposition off a classifier of images. There an eigenvector is a picture; here it is a list of words. [04](04_dihedral_fourier.ipynb) reads a network whose task has an exact theory to check the reading by.
+# [05](05_toy_superposition.ipynb) asks when a network packs more features than it has dimensions; [03](03_mnist_sae.ipynb) takes such features apart.
 
 # %% tags=["parameters"]
-MODE = "full"  # "quick" reads 160 stories, tests against 200 random directions and takes the spectra of 256 tokens
+MODE = "full"  # "quick" reads 160 stories, with a tenth of the baselines and a sixteenth of the tokens
 # of the random directions, and of what is sampled
 SEED = 0  # @param {type: "integer"}
-# the output token; it is compared with the mean of the others
+# the output token; it is compared with the mean of the others, of which there must be one at least
 TOKEN = "swim"  # @param {type: "string"}
 OTHERS = ["run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]  # @param {type: "raw"}
 # the two whose word tables are shown; -1 is the most positive, 0 the most negative
 EIGENVECTORS = [-1, 2]  # @param {type: "raw"}
 # word tables are shown for all tokens, and again for those seen this often in training
 MIN_COUNT = 50  # @param {type: "integer"}
-# "published": the paper's own model, from the hub; or a folder, or a hub id owner/name@commit
+# "control": the model of the other optimiser; "published": the paper's, from the hub; or a folder, or a hub id owner/name@commit
 CHECKPOINT = "released"  # @param {type: "string"}
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true} cellView="form"
@@ -58,43 +58,180 @@ if "google.colab" in sys.modules:
     colab.install()
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-import json
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from einops import einsum
-from IPython.display import HTML, display
 
 from paper_utils import bilinear, data, hub, plotting, results, transformer
-from paper_utils.transformer import BilinearTransformer
 
 plt.rcParams.update(plotting.STYLE)
 QUICK = MODE == "quick"
 
 # %% [markdown]
-# ## Weights and text
+# ## The finding: what an eigenvector of the weights does to the text
 #
-# The paper's own model (`tdooms/TinyStories-1-1024-i5n`, 22 million weights) lies on the Hugging Face hub. The default here is a small one released with this repository, trained on 24,675 stories with Muon, which is not the published recipe: [its card](../checkpoints/tinystories/README.md)
-# names every setting. With it the same command gives the same figures with and without a network. `CHECKPOINT=published` takes the paper's model, and says loudly that it goes on with the released one where the hub does not answer within seconds.
-# The text is the validation part of TinyStories, which neither model has seen; where it cannot be had, stories sampled from the model itself stand in.
+# Each of ten verbs has a matrix of its own: what the MLP contributes to that verb's logit, less the mean of the nine others'. The eigenvector of largest eigenvalue, positive or negative, is computed from the weights alone, without any text.
+# The intervention then holds what the MLP reads along this vector $v$ at its mean over all text, $x \to x - v\,(v \cdot x - \overline{v \cdot x})$, and changes nothing else: the residual stream keeps $x$. If the eigenvector is a part that the model uses for the verb, the verb becomes less likely where it is said, and the other verbs do not.
+#
+# The weights are a small model released with this repository, trained on 24,675 stories with AdamW ([its card](../checkpoints/tinystories/README.md)); `CHECKPOINT=control` shows one trained with Muon, `CHECKPOINT=published` the paper's own (`tdooms/TinyStories-1-1024-i5n`, 22 million weights) where the Hugging Face hub can be reached.
+# The text is the validation part of TinyStories, which none of them has seen; where it cannot be had, stories sampled from the model itself stand in.
 
 # %%
-FOLDERS = {"released": transformer.RELEASED, "published": transformer.PUBLISHED}
+CONTROL = transformer.RELEASED.with_name("tinystories_muon")
+NAMED = {"released": transformer.RELEASED, "control": CONTROL, "published": transformer.PUBLISHED}
 try:
-    model = BilinearTransformer.from_pretrained(FOLDERS.get(CHECKPOINT, CHECKPOINT))
+    model = transformer.BilinearTransformer.from_pretrained(NAMED.get(CHECKPOINT, CHECKPOINT))
 except hub.Unreachable as error:
     print(f"THE RELEASED WEIGHTS, not {CHECKPOINT}: {error}.")
-    model = BilinearTransformer.from_pretrained(transformer.RELEASED)
+    model = transformer.BilinearTransformer.from_pretrained(transformer.RELEASED)
+verbs = [TOKEN, *OTHERS]
 try:
     stories = data.load_stories("validation", limit=160 if QUICK else 2000)
 except data.DataUnavailable as error:
     print(f"STAND-IN TEXT: {error}. Going on with stories sampled from the model; no claim is judged on them.")
-    stories = data.Stories(model.sample(24 if QUICK else 64, SEED, "Once upon a time"), "sampled-stories", {})
-released = model.name == "checkpoints/tinystories"
-WEIGHTS = "released weights" if released else model.name
-FILES = ["model.safetensors", "config.json", "tokenizer.json", "token_counts.json"] if released else []
-results.begin("02_tinystories", mode=MODE, seeds=[SEED], data=stories, inputs=[transformer.RELEASED / f for f in FILES])
+    opening = "Once upon a time there was a cat. She liked to "
+    texts = [text for verb in verbs for text in model.sample(3 if QUICK else 6, SEED, opening + verb)]
+    stories = data.Stories(texts, "sampled-stories", {})
+files = [path for folder in (transformer.RELEASED, CONTROL) for path in sorted(folder.glob("*.[js]*"))]
+results.begin("02_tinystories", mode=MODE, seeds=[SEED], data=stories, inputs=files)
+
+# %%
+encoded = model.encode(stories.texts)
+x = transformer.mlp_inputs(model, encoded)  # [position d_model], taken out of the running model by nnsight
+upcoming = torch.tensor([token for ids in encoded for token in (*ids[1:], transformer.EOS)])  # the token that follows
+before = upcoming[:, None] == torch.tensor(model.token_ids(verbs))  # [position verb]
+at, mean = before.any(1).nonzero().flatten(), x.mean(0)  # the positions right before a verb
+contrasts = [transformer.output_direction(model, verb, [v for v in verbs if v != verb]) for verb in verbs]
+own = torch.stack([transformer.strongest_eigenvector(model, contrast) for contrast in contrasts], dim=1)
+changes = transformer.changes_by_holding(model, x[at], upcoming[at], own, mean @ own)  # [vector position]
+effects = changes @ before[at].float() / before.sum(0)  # [vector verb]
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(5.2, 4.0))
+limit = effects[effects.isfinite()].abs().max().item()
+image = plotting.signed_map(ax, effects, limit, numbers="+.2f")
+ax.set(xticks=range(len(verbs)), xticklabels=verbs, yticks=range(len(verbs)), yticklabels=verbs)
+ax.set(xlabel="verb that the text goes on with", ylabel="verb whose strongest eigenvector is held at its mean")
+fig.colorbar(image, ax=ax, label="mean change of its log probability (nats)")
+alt = "Ten by ten verbs: holding a verb's eigenvector at its mean lowers the log probability of that verb and of few others."
+results.save_figure(fig, "held", alt=alt)
+
+# %% [markdown]
+# **Figure `held`.** Rows: the verb whose strongest eigenvector is held at its mean. Columns: the verb that the text goes on with. A number is the mean change of that verb's log probability at the positions right before it, in nats: −1 divides the probability by 2.7, and what rounds to 0 is left blank. The diagonal is the verb's own eigenvector.
+#
+# ### Against other directions, and with intervals
+#
+# The same for the strongest eigenvectors of other frequent words' own unembeddings, and for random directions. An interval is of whole stories drawn anew: positions in one story are not independent.
+
+# %%
+import json
+
+from einops import einsum
+from IPython.display import HTML, display
+
+from paper_utils.files import ROOT, digest
+
+if model.config.n_layer > 1 or model.config.normalization or model.config.mlp_bias:
+    raise ValueError(f"this notebook reads one layer without norms and biases, got {model.config}")
+ours = model.name.startswith("checkpoints/")  # else the training text is unknown: count in the text at hand
+WEIGHTS = f"weights: {model.name}"
+vocabulary, tokens_here = np.array(model.vocabulary), torch.tensor([token for ids in encoded for token in ids])
+counts = torch.bincount(tokens_here, minlength=len(vocabulary))
+frequency = counts / counts.sum()
+if ours:
+    counts = torch.tensor(json.loads((ROOT / model.name / "token_counts.json").read_text()))
+MIN_COUNT = MIN_COUNT if ours else 1
+story = torch.arange(len(encoded)).repeat_interleave(torch.tensor([*map(len, encoded)]))  # of each position
+
+
+def interval(values: torch.Tensor, where: torch.Tensor) -> list[float]:
+    """The mean of values at positions, and the ends of its 95 % interval when whole stories are drawn anew."""
+    _, of = story[where].unique(return_inverse=True)
+    sums, sizes = (torch.bincount(of, weights) for weights in (values.double(), torch.ones(len(of)).double()))
+    draws = torch.randint(len(sums), (2000, len(sums)), generator=torch.Generator().manual_seed(SEED))
+    means = sums[draws].sum(1) / sizes[draws].sum(1)
+    return [values.mean().item(), *means.quantile(torch.tensor([0.025, 0.975]).double()).tolist()]
+
+
+# %% [markdown]
+# In a model of one layer without norms, all that follows attention works on each position by itself. `changes_by_holding` therefore computes the intervention at the positions of interest alone. `hold` is the same by nnsight, inside the running model, over whole stories; both agree on eight stories of each verb:
+
+# %%
+for verb, vector, change in zip(verbs, own.T, changes, strict=True):
+    (token,) = model.token_ids([verb])
+    rows = [i for i, ids in enumerate(encoded) if token in ids[1:]][:8]
+    ids, real = transformer.padded([encoded[i] for i in rows])
+    held = transformer.hold(model, ids, vector[:, None], (mean @ vector)[None])
+    moved = (held.log_softmax(-1) - model(ids).log_softmax(-1))[:, :-1].gather(2, ids[:, 1:, None])[:, :, 0]
+    same = (upcoming[at] == token) & torch.isin(story[at], torch.tensor(rows))
+    assert torch.allclose(moved[real & (ids[:, 1:] == token)], change[same], atol=1e-3)
+
+# %%
+SHOWN = [-1, -2, -3, -4, 0, 1, 2, 3]  # the eight eigenvectors whose top inputs the original notebook prints
+words = [i for i in counts.argsort(descending=True).tolist() if vocabulary[i].isalpha()][: 50 if QUICK else 500]
+
+
+def decomposed(directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of each direction: all eigenvalues, the eight eigenvectors SHOWN, and the one of largest |eigenvalue|."""
+    found = [torch.linalg.eigh(model.interaction(direction)) for direction in directions]
+    largest = [vectors[:, values.abs().argmax()] for values, vectors in found]
+    eight = [vectors[:, SHOWN] for _, vectors in found]
+    return torch.stack([values for values, _ in found]), torch.stack(eight), torch.stack(largest, dim=1)
+
+
+word_values, word_eight, word_strongest = decomposed(model.w_u[words])
+verb_values, verb_eight, _ = decomposed(torch.stack(contrasts))
+# The opposite end of each verb's spectrum: the most positive eigenvector where the most negative is the strongest.
+opposite = torch.where(-verb_values[:, 0] > verb_values[:, -1], verb_eight[:, :, 0].T, verb_eight[:, :, 4].T)
+other_words = [i for i, word in enumerate(words) if vocabulary[word] not in verbs][::8]
+generator = torch.Generator().manual_seed(SEED)
+random = torch.nn.functional.normalize(torch.randn(len(mean), len(other_words), generator=generator), dim=0)
+baselines, tried = {}, {"other words": word_strongest[:, other_words], "random": random, "opposite end": opposite}
+for name, vectors in tried.items():
+    found = transformer.changes_by_holding(model, x[at], upcoming[at], vectors, mean @ vectors)
+    baselines[name] = found @ before[at].float() / before.sum(0)  # [vector verb]
+
+# %%
+own_effect, said = effects.diagonal(), before.any(0)  # in quick mode a verb may not be said at all
+intervals = [interval(changes[i][b], at[b]) if (b := before[at, i]).any() else [np.nan] * 3 for i in range(len(verbs))]
+fifth = baselines["other words"].quantile(0.05, dim=0)
+elsewhere = effects[:, said][~torch.eye(len(verbs), dtype=bool)[:, said]]
+results.record(
+    held_own_mean=own_effect[said].mean(),
+    held_others_mean=elsewhere.mean(),
+    held_opposite_mean=baselines["opposite end"].diagonal()[said].mean(),
+    held_token=intervals[0],
+    held_lowest_of_other_words=baselines["other words"][:, said].min(0).values.mean(),
+    held_lowest_words=[str(vocabulary[words[other_words[i]]]) for i in baselines["other words"].mean(1).argsort()[:4]],
+    held_random_lowest=baselines["random"][:, said].min(),
+    verbs_said=int(said.sum()),
+    verbs_beyond_other_words=int((own_effect < fifth).sum()),
+    verbs_interval_beyond=sum(high < low for (*_, high), low in zip(intervals, fifth.tolist(), strict=True)),
+)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.8))
+for place, (name, colour) in zip((0.12, 0.3), (("other words", plotting.GREEN), ("random", "0.6")), strict=True):
+    for i, found in enumerate(baselines[name].T.numpy()):
+        dots = {"color": colour, "markersize": 2.5, "label": "_" * i + f"{name} ({len(found)})"}
+        ax.plot(np.full(len(found), i + place), found, ".", **dots)
+own_style = {"color": plotting.VERMILLION, "markersize": 4, "capsize": 3, "fmt": "o"}
+for i, (value, low, high) in enumerate(intervals):
+    label = "_" * i + "own eigenvector, 95 % over stories"
+    ax.errorbar(i - 0.1, value, [[value - low], [high - value]], label=label, **own_style)
+    ax.text(i - 0.22, value, f"{value:+.2f}", ha="right", va="center", fontsize=7, color=plotting.VERMILLION)
+style = {"mfc": "none", "color": plotting.VERMILLION, "markersize": 4, "label": "eigenvector of the opposite end"}
+ax.plot(np.arange(len(verbs)) - 0.1, baselines["opposite end"].diagonal(), "s", **style)
+ax.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+names = [f"{v}\n({n})" for v, n in zip(verbs, before.sum(0).tolist(), strict=True)]
+ax.set(xticks=range(len(verbs)), xticklabels=names, xlim=(-0.8, len(verbs) - 0.4))
+ax.set(ylabel="change of log p(verb) (nats)", xlabel="verb (positions right before it)")
+fig.legend(loc="outside upper center", ncols=4)
+alt = "For each verb the change of its log probability by holding its own eigenvector, with interval, against eigenvectors of other words and random directions."
+results.save_figure(fig, "held_baselines", alt=alt)
+
+# %% [markdown]
+# **Figure `held_baselines`.** The change of each verb's log probability right before it, when what the MLP reads is held along the verb's own strongest eigenvector (red, with the 95 % interval over stories), along the eigenvector at the opposite end of its spectrum (squares), along the strongest eigenvectors of other words (green) and along random directions (grey). Below each verb: how often it is said.
 
 # %% [markdown]
 # ## Model
@@ -103,13 +240,54 @@ results.begin("02_tinystories", mode=MODE, seeds=[SEED], data=stories, inputs=[t
 #
 # $$x_0 = W_e[\text{token}], \qquad x = x_0 + \textstyle\sum_h OV_h \sum_s A^h_s\, x_{0,s}, \qquad y = x + P\big((L x) \odot (R x)\big), \qquad \text{logits} = W_u\, y .$$
 #
-# $A^h$ is causal softmax attention with rotary positions, $OV_h$ what head $h$ writes for what it attends to. There is no norm and no bias, so the path from $x$ to a logit is exactly linear plus exactly quadratic. In training, noise of a third of each position's own standard deviation is
+# | symbol | in the code | what it is |
+# | --- | --- | --- |
+# | $W_e$, $W_u$; $u$ | `w_e`, `w_u` | embedding and unembedding; $u$ is a token's row of the unembedding |
+# | $A^h$, $OV_h$ | `attention_pattern`, `ov[0, h]` | causal softmax attention of head $h$ with rotary positions; what the head writes for what it attends to |
+# | $L$, $R$, $P$ | `w_l[0]`, `w_r[0]`, `w_p[0]` | the two maps that the MLP multiplies, and its output map |
+# | $d$; $Q$ | `output_direction`, `interaction` | a token's $u$ less the mean of others'; the matrix of what the MLP adds to $d \cdot y$ |
+# | $\lambda_i$, $v_i$ | `values`, `vectors` | eigenvalues of $Q$ in ascending order, so that 0 is the most negative and −1 the most positive, and eigenvectors |
+#
+# There is no norm and no bias, so the path from $x$ to a logit is exactly linear plus exactly quadratic. In training, noise of a third of each position's own standard deviation is
 # added before attention, MLP and unembedding; the paper's follow-up ([arXiv 2410.08417](https://arxiv.org/abs/2410.08417)) found it to matter for readable eigenvectors.
 
 # %%
 for name, weight in model.named_parameters():
     print(f"{name:34} {tuple(weight.shape)!s:14} {weight.numel():>9,}")
 model.config
+
+# %% [markdown]
+# ### How good is the model?
+#
+# The mean cross entropy over the validation stories. Losses per token of different tokenizers cannot be compared. Losses per character can, where the tokenizers drop the same characters: this one drops case, accents and what is not ASCII. And three stories from the model, to judge by eye.
+
+# %%
+n_tokens = len(upcoming) - len(encoded)
+loss = transformer.evaluate(model, encoded)
+bits = loss * n_tokens / transformer.characters_covered(model, stories.texts) / np.log(2)
+parameters = sum(weight.numel() for weight in model.parameters())
+results.record(weights=model.name, parameters=parameters, nats_per_token=loss, bits_per_character=bits)
+print(f"{loss:.3f} nats per token, {bits:.3f} bits per character, over {n_tokens:,} tokens ({stories.source})\n")
+for text in model.sample(3, SEED, "Once upon a time", n_tokens=60):
+    print(text, "...\n")
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+cards = [json.loads((folder / "card.json").read_text()) for folder in (transformer.RELEASED, CONTROL)]
+COLOURS = {"AdamW": plotting.BLUE, "Muon": plotting.ORANGE}
+fig, ax = plt.subplots(figsize=(4.6, 2.4))
+for card in cards:
+    name, curves = "Muon" if card["recipe"]["muon"] else "AdamW", card["curves"]
+    ax.plot(curves["step"], curves["loss"], ":", color=COLOURS[name], label=f"{name}, training (with noise)")
+    ax.plot(curves["step"], curves["validation_loss"], color=COLOURS[name], label=f"{name}, validation (without)")
+    final, side = f" {card['final']['nats_per_token']:.3f}", "top" if name == "AdamW" else "bottom"
+    ax.text(curves["step"][-1], curves["validation_loss"][-1], final, fontsize=7, va=side)
+ax.set(xlabel="step", ylabel="nats per token", ylim=(2.2, 3.6))
+ax.legend()
+alt = "Training and validation loss over steps of the two released models, one for each optimiser."
+results.save_figure(fig, "learning_curves", alt=alt)
+
+# %% [markdown]
+# **Figure `learning_curves`.** The two released models' losses over training, from their cards. Training losses lie higher because they are taken with noise. The numbers are the final losses over all 2,000 validation stories; the curves take every fourth story.
 
 # %% [markdown]
 # ## The interaction matrix of an output direction
@@ -122,376 +300,764 @@ model.config
 # $v_i$ and $-v_i$ are the same eigenvector; both ends act alike. Contracting with $d$ first keeps everything in memory: the whole tensor would take 4 GB at the published width.
 
 # %%
-direction = transformer.output_direction(model, TOKEN, OTHERS)
+direction = contrasts[0]
 gate = einsum(direction, model.w_p[0], "out, out hidden -> hidden")
 q = einsum(gate, model.w_l[0], model.w_r[0], "hidden, hidden in1, hidden in2 -> in1 in2")
 q = (q + q.T) / 2
 assert torch.allclose(q, model.interaction(direction), atol=1e-5)
 values, vectors = bilinear.eigendecompose(q)
-
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, ax = plt.subplots(figsize=(4.6, 2.4))
-plotting.spectrum(ax, values)
-title = f'"{TOKEN}" against {len(OTHERS)} other tokens ({WEIGHTS})' if OTHERS else f'"{TOKEN}" ({WEIGHTS})'
-ax.set(xlabel="index", ylabel="eigenvalue", title=title)
-alt = f"Ascending eigenvalues of the interaction matrix of {TOKEN}: a few large ones at both ends, the rest near 0."
-results.save_figure(fig, "spectrum", alt=alt)
-
-# %% [markdown]
-# **Figure `spectrum`.** The eigenvalues of $Q$ in ascending order; red ones raise the logit of the token against the others, blue ones lower it. In the published model the most negative is by far the largest (about −3.2, against +1.2 for the most positive).
-
-# %%
-power = values.square().sort(descending=True).values.cumsum(0) / values.square().sum()
+strongest = int(values.abs().argmax())
+strongest -= len(values) if strongest > len(values) / 2 else 0
 results.record(
     eigenvalue_min=values[0],
     eigenvalue_max=values[-1],
     eigenvalue_ratio=values[0].abs() / values[-1],
-    eigenvalues_half_power=int((power < 0.5).sum()) + 1,
+    participation_ratio=values.abs().sum() ** 2 / values.square().sum(),
+    strongest_eigenvector=strongest,
 )
 
-# %% [markdown]
-# ### How good is the model?
-#
-# The mean cross entropy over the validation stories. A loss per token depends on how long the tokens are, hence the second number: bits per character, which can be compared between tokenizers that drop the same characters (this one drops case and accents). And a few stories from the model, to judge by eye.
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+# Read off the picture of the original notebook (commit 19987d7 of tdooms/bilinear-decomposition), each within 0.03.
+PUBLISHED = dict(enumerate([-3.18, -1.11, -0.98, -0.85])) | {100: -0.31, 200: -0.17, 300: -0.09, 400: -0.03, 500: 0.0}
+PUBLISHED |= {600: 0.03, 700: 0.08, 800: 0.15, 900: 0.27, 1000: 0.58} | dict(enumerate([0.97, 1.0, 1.12, 1.21], 1020))
+fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.5))
+titles = {"here": dict(enumerate(values.tolist())), "published: 18 of 1,024 values, read off a picture": PUBLISHED}
+for ax, (title, shown) in zip(axes, titles.items(), strict=True):
+    ranks, heights = np.array(list(shown)), np.array(list(shown.values()))
+    for part, colour in ((heights < 0, plotting.NEGATIVE), (heights >= 0, plotting.POSITIVE)):
+        ax.plot(ranks[part], heights[part], ".-", color=colour, markersize=3, linewidth=0.8)
+    for rank, side, by in ((ranks[0], "left", 6), (ranks[-1], "right", -6)):
+        style = {"textcoords": "offset points", "va": "center", "ha": side, "fontsize": 7}
+        ax.annotate(f"{shown[rank]:+.2f}", (rank, shown[rank]), (by, 0), **style)
+    ax.axhline(0, color="0.7", linewidth=0.6)
+    ax.set(xlabel="index", ylabel="eigenvalue", title=title)
+fig.suptitle(f'"{TOKEN}" against {len(OTHERS)} other tokens ({WEIGHTS})', fontsize=8)
+alt = f"Ascending eigenvalues of the interaction matrix of {TOKEN}, here and published: a few large ones at both ends, the rest near 0."
+results.save_figure(fig, "spectrum", alt=alt)
 
-# %%
-encoded = model.encode(stories.texts)
-n_tokens = sum(len(story) - 1 for story in encoded)
-loss = transformer.evaluate(model, encoded)
-bits = loss * n_tokens / transformer.characters_covered(model, stories.texts) / np.log(2)
-parameters = sum(weight.numel() for weight in model.parameters())
-results.record(weights=model.name, parameters=parameters, nats_per_token=loss, bits_per_character=bits)
-print(f"{loss:.3f} nats per token, {bits:.3f} bits per character, over {n_tokens:,} tokens ({stories.source})\n")
-for text in model.sample(3, SEED, "Once upon a time", n_tokens=60):
-    print(text, "...\n")
+# %% [markdown]
+# **Figure `spectrum`.** The eigenvalues of $Q$ in ascending order: red ones raise the logit of the token against the others, blue ones lower it. Left: here. Right: what can be read off the original notebook's picture, each value within 0.03. The scales of two models cannot be compared; the shape can: the published spectrum has one end far stronger than the other.
 
 # %% [markdown]
 # ## An eigenvector in words: virtual tokens
 #
-# What the MLP reads at a position is a sum of contributions: the token's own embedding (the direct path), and what each head brings from earlier tokens. A token with embedding $e$ contributes $e$ by the direct path and $OV_h\, e$ by head $h$, times the attention it gets.
-# So each path has its own list of virtual tokens, and $v_i$ scores every one of them: $v_i^\top e$ and $v_i^\top OV_h\, e$. Below, for each path, the ten highest and the ten lowest. A word at one end of one path and a word at the same end of another *together* make $(v_i \cdot x)^2$ large; from opposite ends they cancel.
+# What the MLP reads at a position is a sum: the token's own embedding (the direct path), and what each head brings from earlier tokens. A token with embedding $e$ brings $e$ by the direct path and $OV_h\, e$ by head $h$, times the attention it gets.
+# So each path has its own list of virtual tokens, and $v_i$ scores every one of them: $v_i^\top e$ and $v_i^\top OV_h\, e$. A word at one end of one path and a word at the same end of another *together* make $(v_i \cdot x)^2$ large; from opposite ends they cancel.
 
 # %%
 paths = transformer.virtual_tokens(model)
 PATHS = ["direct", *(f"head {h}" for h in range(model.config.n_head))]
-vocabulary = np.array(model.vocabulary)
-everything = torch.arange(len(vocabulary))
-if released:
-    counts = torch.tensor(json.loads((transformer.RELEASED / "token_counts.json").read_text()))
-else:  # The training text of other weights is unknown here: count in the text at hand.
-    counts, MIN_COUNT = torch.bincount(torch.cat([*map(torch.tensor, encoded)]), minlength=len(vocabulary)), 1
-frequent = (counts >= MIN_COUNT).nonzero().flatten()
+everything, frequent = torch.arange(len(vocabulary)), (counts >= MIN_COUNT).nonzero().flatten()
+
+
+def ends(vector: torch.Tensor, columns: torch.Tensor, n: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
+    """The n highest and n lowest scores of each path [path 2n] among some tokens, and the tokens that have them."""
+    scores = einsum(vector, paths[:, :, columns], "d_model, path d_model token -> path token")
+    order = scores.argsort(descending=True)
+    rows = torch.cat([order[:, :n], order[:, -n:]], dim=1)
+    return scores.gather(1, rows), columns[rows]
+
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+import html
+
+
+def table_html(title: str, headings: list[str], scores: torch.Tensor, tokens: list[list[str]]) -> str:
+    """Columns of words with their scores as text that can be selected, on one scale of colours; all escaped."""
+    limit, columns = scores.abs().max().item(), zip(tokens, scores.tolist(), strict=True)
+    texts = [([f"{t} {v:+.2f}" for t, v in zip(names, column, strict=True)], column) for names, column in columns]
+    cells = [plotting.coloured_html(text, column, limit, "td") for text, column in texts]
+    rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
+    heads = "".join(f'<th style="text-align:left">{html.escape(heading)}</th>' for heading in headings)
+    return f"<table><caption>{html.escape(title)}</caption><tr>{heads}</tr>{rows}</table>"
+
+
+def draw_table(headings: list[str], scores: np.ndarray, tokens: list[list[str]], limits: np.ndarray) -> plt.Figure:
+    """The same as a picture: a column of words each, ten of either end, coloured up to its limit."""
+    fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 4.0))
+    plotting.signed_map(ax, (scores / limits[:, None]).T, vmax=1)
+    ax.set_aspect("auto")
+    for (column, row), score in np.ndenumerate(scores):
+        ((_, ink),) = plotting.token_colours([score], limits[column])
+        text = tokens[column][row].replace("$", r"\$") + (f" {score:+.2f}" if len(tokens) < 8 else "")
+        ax.text(column, row, text, color=ink, fontsize=7, **plotting.CENTRED)
+    ax.axhline(scores.shape[1] / 2 - 0.5, color="0.3", linewidth=0.8)
+    ax.set_xticks(range(len(headings)), headings)
+    ax.xaxis.tick_top()
+    return fig
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 def word_table(index: int, columns: torch.Tensor, name: str) -> None:
-    """Ten highest and ten lowest virtual tokens of each path for one eigenvector, coloured by score."""
-    scores = einsum(vectors[:, index], paths[:, :, columns], "d_model, path d_model token -> path token")
-    order = scores.argsort(descending=True)
-    rows = torch.cat([order[:, :10], order[:, -10:]], dim=1)
-    shown = scores.gather(1, rows)
-    limit = shown.abs().max().item()
-    fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 4.2))
-    image = plotting.signed_map(ax, shown.T, vmax=limit)
-    ax.set_aspect("auto")
-    for column in range(len(PATHS)):
-        inks = [ink for _, ink in plotting.token_colours(shown[column], limit)]
-        for row, (token, ink) in enumerate(zip(vocabulary[columns[rows[column]]], inks, strict=True)):
-            ax.text(column, row, token.replace("$", r"\$"), color=ink, fontsize=7, **plotting.CENTRED)
-    ax.axhline(9.5, color="0.3", linewidth=0.8)
-    ax.set_xticks(range(len(PATHS)), PATHS)
-    ax.xaxis.tick_top()
-    fig.colorbar(image, ax=ax, label="score (sign of the eigenvector is arbitrary)", pad=0.01)
-    which = "all tokens" if columns is everything else f"seen {MIN_COUNT} times or more"
-    fig.suptitle(f'"{TOKEN}", eigenvector {index} (λ = {values[index]:.2f}), {which} ({WEIGHTS})', fontsize=8)
+    """An eigenvector in words: the table of text, and the figure of the same."""
+    scores, tokens = ends(vectors[:, index], columns)
+    names = [[str(vocabulary[i]) for i in column] for column in tokens]
+    which = "all tokens" if columns is everything else f"tokens seen {MIN_COUNT} times or more"
+    title = f'"{TOKEN}", eigenvector {index} (λ = {values[index]:.2f}), {which} ({WEIGHTS})'
+    display(HTML(table_html(title, PATHS, scores, names)))
+    fig = draw_table(PATHS, scores.numpy(), names, np.full(len(PATHS), scores.abs().max().item()))
+    fig.suptitle(title, fontsize=8)
     alt = f"Table of words by path for eigenvector {index} of {TOKEN}, {which}: ten highest in red, ten lowest in blue."
-    results.save_figure(fig, name, alt=alt)
+    results.save_figure(fig, name, alt=alt, show=False)
 
 
-# %%
+word_table(strongest, frequent, "word_table_strongest")
 word_table(EIGENVECTORS[0], everything, "word_table_first")
-
-# %% [markdown]
-# **Figure `word_table_first`.** The first eigenvector of `EIGENVECTORS` (by default the most positive) in words, all tokens admitted, as the original notebook shows it. Above the line the ten highest scores of each path, below it the ten lowest; colour is the score, on one scale for all paths.
-
-# %%
 word_table(EIGENVECTORS[0], frequent, "word_table_first_frequent")
-
-# %% [markdown]
-# **Figure `word_table_first_frequent`.** The same, for tokens that stand at least `MIN_COUNT` times in the training text. A small model learns little about rare tokens and word pieces, whose embeddings keep a random part: they fill an unfiltered table.
-
-# %%
 word_table(EIGENVECTORS[1], everything, "word_table_second")
 word_table(EIGENVECTORS[1], frequent, "word_table_second_frequent")
 
 # %% [markdown]
-# **Figure `word_table_second`.** The second of `EIGENVECTORS` (by default index 2, the third most negative), all tokens.
+# **Figure `word_table_*`.** The same tables as pictures, for the eigenvector of largest $|\lambda|$ (`strongest`, frequent tokens) and for the two of `EIGENVECTORS`, which the original notebook prints: over all tokens as it does, and over tokens seen at least `MIN_COUNT` times. A small model learns little about rare tokens and word pieces, whose embeddings keep a random part: they
+# fill an unfiltered table. Above the line the ten highest scores of each path, below it the ten lowest; one scale of colours a table.
 #
-# **Figure `word_table_second_frequent`.** The same for frequent tokens.
+# Any other word: the interactive page `token_explorer` below.
 
-# %%
-strongest = int(values.abs().argmax())
-strongest -= len(values) if strongest > len(values) / 2 else 0
-results.record(strongest_eigenvector=strongest)
-word_table(strongest, frequent, "word_table_strongest")
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+PUBLISHED_WORDS = {  # head 0 of the original notebook's two tables, the ten highest and the ten lowest
+    -1: "tree 1.57 climb 1.10 bush 0.86 chim 0.81 high 0.81 waff 0.80 peach 0.78 nap 0.78 apples 0.72 climbed 0.72 "
+    "fin -2.10 fish -2.13 lake -2.22 ocean -2.31 sea -2.37 ##ork -2.56 pool -2.75 water -2.86 swimming -2.99 swim -3.39",
+    2: "swim 1.93 jump 1.70 dance 1.47 jumps 1.39 swimming 1.33 jumping 1.25 dancing 1.15 ##o 1.14 skip 1.13 dive 1.11 "
+    "capt -1.55 potato -1.59 plant -1.59 dirt -1.62 plants -1.63 ship -1.66 dry -1.76 tomato -1.77 pirate -1.82 pirates -2.02",
+}
+scored = {k: text.split() for k, text in PUBLISHED_WORDS.items()}
+published = {k: (of[::2], [float(score) for score in of[1::2]]) for k, of in scored.items()}
+columns = [("published: −1,\nhead 0", *published[-1]), ("published: 2,\nhead 0", *published[2])]
+for k in (strongest, *EIGENVECTORS):
+    scores, tokens = ends(vectors[:, k], frequent)
+    widest = int((scores.abs().amax(1)).argmax())
+    names = [str(vocabulary[i]) for i in tokens[widest]]
+    columns.append((f"here: {k},\n{PATHS[widest]}", names, scores[widest].tolist()))
+scores = np.array([scores for *_, scores in columns])
+headings, names, _ = zip(*columns, strict=True)
+fig = draw_table(headings, scores, names, np.abs(scores).max(1))
+alt = "Five columns of words: two of the original notebook's tables, and three of eigenvectors here."
+results.save_figure(fig, "published_words", alt=alt)
 
 # %% [markdown]
-# **Figure `word_table_strongest`.** The eigenvector of largest $|\lambda|$ in frequent words. The original notebook does not print this table; it is the one to read first, since this eigenvector contributes most.
+# **Figure `published_words`.** Two columns of the original notebook's tables (its strongest path, head 0) beside the strongest path of three eigenvectors here; each column has its own scale of colours, since the scores of two models cannot be compared.
 
 # %% [markdown]
 # ## Is this eigenvector about swimming? A test against chance
 #
-# Such tables invite reading. A measurement needs a list of words, here two, cut to the words that stand at least 50 times in training. An eigenvector's score of a list in a path is the mean of its words' scores, standardised over all frequent tokens.
-# It is compared with random directions in the same space: how often does the best path of a random direction score a list as high? With one eigenvector that is `p_vector`; with the best of eight eigenvectors against the best of eight random directions, over all paths, it is `p_all`.
-# Swimming words are tested on the directions of *swim*, eating words on those of *eat* against the same verbs.
+# Such tables invite reading. A test needs a list of words. The score of a list is the mean of its words' scores in a path, standardised over all frequent tokens; the statistic is the largest such $|\text{mean}|$ over all paths and over the eight eigenvectors whose top inputs the original notebook prints.
+# Two lists are ours, and were written by one person; the third leaves out the forms of *swim* itself; the fourth is not ours: the ten words at one end of the published eigenvector −1. As controls the two long lists are tested on the other verb's eigenvectors, where they should fail.
+#
+# Each statistic is compared with the same statistic of three nulls: the eight eigenvectors of other frequent words' own unembeddings, those of random contrasts (one frequent word less the mean of nine), and eight random directions; words of the lists do not count among the others. A p-value is the share of the first two nulls together that do as well, times six, the number of tests.
 
 # %%
-SHOWN = [-1, -2, -3, -4, 0, 1, 2, 3]  # the eight eigenvectors whose top inputs the original notebook prints
-VERBS = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
 LISTS = {
     "swim": "swim swimming swam water pool sea ocean lake river pond beach boat ship fish shark whale dolphin duck frog "
     "turtle crab shell sand wave waves splash splashed wet dive float island",
     "eat": "eat eating ate food hungry bread apple apples cake cookie cookies soup pizza lunch dinner breakfast delicious "
     "yummy tasty fruit candy banana sandwich cheese snack milk chocolate cream kitchen plate bowl",
 }
+LISTS["swim, without its forms"] = LISTS["swim"].removeprefix("swim swimming swam ")
+LISTS["published"] = " ".join(published[-1][0][10:])
+TESTS = [  # the list, and the verb whose eigenvectors it is tested on; the last two are controls
+    *(("swim", "swim"), ("eat", "eat"), ("swim, without its forms", "swim"), ("published", "swim")),
+    *(("swim", "eat"), ("eat", "swim")),
+]
 
 # %%
-least = 50 if released else int(stories.source == "tinystories")  # a few sampled stories lack most words
+least = MIN_COUNT if stories.source == "tinystories" else 0  # a few sampled stories lack most words
 common = (counts >= least).nonzero().flatten()
 column = {token: i for i, token in enumerate(vocabulary[common])}
-tests, words = {}, {}
-for verb, listed in LISTS.items():
-    words[verb] = [word for word in listed.split() if word in column]
-    own = transformer.output_direction(model, verb, [v for v in VERBS if v != verb])
-    own_vectors = bilinear.eigendecompose(model.interaction(own))[1][:, SHOWN]
-    of_words = [column[word] for word in words[verb]]
-    tests[verb] = test = transformer.word_list_test(
-        own_vectors, paths[:, :, common], of_words, n_random=200 if QUICK else 2000, seed=SEED
-    )
-    best = int(test.p_vector.argmin())
-    path = int(test.scores[:, best].abs().argmax())
-    found = {"best_score": test.scores[path, best].abs(), "best_eigenvector": SHOWN[best], "best_path": PATHS[path]}
-    found |= {"p_all": test.p_all, "null_highest": test.null.max()}
-    results.record(**{f"{verb}_{name}": value for name, value in found.items()})
-    print(f"{verb}: {len(of_words)} words: {' '.join(words[verb])}\n")
+listed = {name: [column[word] for word in text.split() if word in column] for name, text in LISTS.items()}
+TEN = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]  # whatever OTHERS are
+tested = [transformer.output_direction(model, verb, [v for v in TEN if v != verb]) for verb in ("swim", "eat")]
+eight = dict(zip(("swim", "eat"), decomposed(torch.stack(tested))[1], strict=True))
+of_a_list = {word for text in LISTS.values() for word in text.split()}
+free = [i for i, word in enumerate(words) if vocabulary[word] not in of_a_list]  # for the nulls
+draws = torch.stack([torch.randperm(len(free), generator=generator)[:10] for _ in range(20 if QUICK else 200)])
+rows = model.w_u[words][torch.tensor(free)[draws]]
+contrast_eight = decomposed(rows[:, 0] - rows[:, 1:].mean(1))[1]
+token_eight = word_eight[free[:400]]
+random_eight = torch.randn(200 if QUICK else 2000, len(mean), 8, generator=generator)
+
+# %%
+NULLS = {"other words": token_eight, "contrasts": contrast_eight, "random": random_eight}
+
+
+def best(vectors: torch.Tensor, name: str) -> torch.Tensor:
+    """The largest |mean score| of a list over all paths, for each set of eight vectors [set d_model 8]."""
+    flat = vectors.transpose(0, 1).flatten(1)
+    scores = transformer.list_scores(flat, paths[:, :, common], listed[name])
+    return scores.abs().amax(0).view(len(vectors), -1).amax(1)
+
+
+statistics = torch.stack([best(eight[verb][None], name)[0] for name, verb in TESTS])
+nulls = [{kind: best(sets, name) for kind, sets in NULLS.items()} for name, _ in TESTS]
+# Each test's p-value is the share of other words and contrasts that do as well, times the number of tests.
+strong = [torch.cat([null["other words"], null["contrasts"]]) for null in nulls]
+p = torch.stack([(1 + (null >= s).sum()) / (1 + len(null)) for null, s in zip(strong, statistics, strict=True)])
+p = (len(TESTS) * p).clamp(max=1)
+results.record(
+    swim_score=statistics[0],
+    eat_score=statistics[1],
+    swim_score_without_forms=statistics[2],
+    published_score=statistics[3],
+    lists_p_corrected=p[:4].max(),
+    controls_p_corrected=p[4:].min(),
+    swim_null_95=nulls[0]["other words"].quantile(0.95),
+    swim_null_highest=strong[0].max(),
+    swim_random_highest=nulls[0]["random"].max(),
+    published_null_highest=strong[3].max(),
+)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.6))
-limit = max(test.scores.abs().max().item() for test in tests.values())
-for ax, (verb, test) in zip(axes, tests.items(), strict=True):
-    image = plotting.signed_map(ax, test.scores.T, vmax=limit)
-    ax.set_aspect("auto")
-    ax.set_xticks(range(len(PATHS)), [p.replace("head ", "h") for p in PATHS])
-    ax.set_yticks(range(len(SHOWN)), [f"{k} (p = {p:.4f})" for k, p in zip(SHOWN, test.p_vector, strict=True)])
-    ax.set_title(f'{len(words[verb])} "{verb}" words\nbest of eight: p = {test.p_all:.4f}')
-fig.colorbar(image, ax=axes, label="mean standardised score", shrink=0.9)
-fig.suptitle(f"eigenvector by path ({WEIGHTS})", fontsize=8)
-alt = "Two maps, eigenvector by path: mean standardised score of the swimming words and of the eating words, with p-values."
+fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.8))
+colours = dict(zip(NULLS, (plotting.GREEN, plotting.PINK, "0.6"), strict=True))
+for i, null in enumerate(nulls):
+    for j, (kind, found) in enumerate(null.items()):
+        low, high = found.quantile(torch.tensor([0.025, 0.975])).tolist()
+        height, label = i + 0.2 * j - 0.2, "_" * i + f"{kind} ({len(found):,}): mean, 95 %, largest"
+        ax.plot([low, high], [height] * 2, color=colours[kind], linewidth=3, alpha=0.5, label=label)
+        ax.plot(found.mean(), height, "|", color=colours[kind], markersize=6)
+        ax.plot(found.max(), height, ".", color=colours[kind], markersize=4)
+    ax.plot(statistics[i], i, "D", color=plotting.VERMILLION, markersize=5)
+    text = f"{statistics[i]:.2f}, p = {p[i]:.2g}"
+    ax.text(statistics[i] + 0.08, i, text, va="center", fontsize=7, color=plotting.VERMILLION)
+labels = [f'{len(listed[name])} words "{name}"\non "{verb}"' for name, verb in TESTS]
+ax.set(yticks=range(len(TESTS)), yticklabels=labels, xlim=(0, 1.15 * statistics.max()))
+ax.set(xlabel="largest |mean standardised score| over eight eigenvectors and all paths")
+ax.invert_yaxis()
+fig.legend(loc="outside upper center", ncols=3)
+alt = "Six word lists: the score of the verb's own eigenvectors as a diamond, far right of three null distributions in the first four and inside them in the two controls."
 results.save_figure(fig, "word_list_test", alt=alt)
 
 # %% [markdown]
-# **Figure `word_list_test`.** Left: swimming words on the eigenvectors of *swim*; right: eating words on those of *eat*. Colour: the mean standardised score of the list's words in a path. Rows: the eight eigenvectors of the original notebook, each with its own p-value (the share of random directions whose best path
-# scores the list as high); the title's p-value is that of the best of the eight against the best of eight random directions. The signs within a row belong together; between rows they are arbitrary.
+# **Figure `word_list_test`.** Diamonds: the statistic of each list on the eigenvectors of a verb, with its p-value, corrected for the six tests. Bars: 95 % of each null; tick: its mean; dot: its largest value. With 600 draws no corrected p-value can be below 0.01: read the distance from the dots instead.
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.8))
+maps = [transformer.list_scores(eight[verb], paths[:, :, common], listed[verb]).T for verb in ("swim", "eat")]
+limit = max(found.abs().max().item() for found in maps)
+where = np.unravel_index(int(maps[0].abs().argmax()), maps[0].shape)
+results.record(swim_best_eigenvector=SHOWN[where[0]], swim_best_path=PATHS[where[1]])
+for ax, verb, found in zip(axes, ("swim", "eat"), maps, strict=True):
+    image = plotting.signed_map(ax, found, limit, numbers="+.1f")
+    ax.set_aspect("auto")
+    ax.set_xticks(range(len(PATHS)), [path.replace("head ", "h") for path in PATHS])
+    ax.set_yticks(range(len(SHOWN)), SHOWN)
+    ax.set(title=f'"{verb}" words on the eigenvectors of "{verb}"', ylabel="eigenvector", xlabel="path")
+fig.colorbar(image, ax=axes, label="mean standardised score", shrink=0.9)
+alt = "Two maps, eigenvector by path: the mean standardised score of the swimming words and of the eating words, with values."
+results.save_figure(fig, "word_list_paths", alt=alt)
+
+# %% [markdown]
+# **Figure `word_list_paths`.** Where the words stand: the mean standardised score of each list, by eigenvector and path. Signs within a row belong together; between rows they are arbitrary.
+
+# %% [markdown]
+# ## Which part of the form detects?
+#
+# An eigenvector adds $\lambda (v \cdot x)^2$. With $v \cdot x = m + r$, where $m$ is the mean over all text, this is $\lambda m^2 + 2 \lambda m r + \lambda r^2$: a constant, a linear and a quadratic part. Only the last two can tell one position from another. Which of them does?
+
+# %%
+projection = x @ vectors[:, strongest]
+rest, middle, largest = projection - projection.mean(), projection.mean(), values[strongest]
+parts = {
+    "constant": torch.full_like(rest, largest * middle**2),
+    "linear": 2 * largest * middle * rest,
+    "quadratic": largest * rest**2,
+}
+assert torch.allclose(sum(parts.values()), largest * projection**2, atol=1e-4)
+everywhere = torch.arange(len(x))
+places = {"everywhere": everywhere, "before the other verbs": at[~before[at, 0]], f"before {TOKEN}": at[before[at, 0]]}
+measured = {
+    name: {part: interval(v[where], where) for part, v in (*parts.items(), ("sum", sum(parts.values())))}
+    for name, where in places.items()
+}
+
+results.record(
+    constant_part=measured["everywhere"]["constant"][0],
+    sum_before_token=measured[f"before {TOKEN}"]["sum"],
+    sum_before_others=measured["before the other verbs"]["sum"],
+    linear_before_token=measured[f"before {TOKEN}"]["linear"][0],
+    quadratic_before_token=measured[f"before {TOKEN}"]["quadratic"][0],
+)
+
+
+# %%
+def auc(score: torch.Tensor, positive: torch.Tensor) -> float:
+    """How often a score is higher at a positive position than at a negative one, 0.5 by chance."""
+    n = positive.sum().item()
+    ranks = score.argsort().argsort().double()[positive].sum().item()
+    return (ranks - n * (n - 1) / 2) / (n * (len(score) - n))
+
+
+detection = []  # of each verb said, at the positions before one of the ten: by the linear part, the quadratic, both
+for i in said.nonzero().flatten().tolist():
+    lam = own[:, i] @ model.interaction(contrasts[i]) @ own[:, i]
+    r = x[at] @ own[:, i] - mean @ own[:, i]
+    scores = (2 * lam * (mean @ own[:, i]) * r, lam * r.square(), lam * (x[at] @ own[:, i]).square())
+    detection.append([auc(score, before[at, i]) for score in scores])
+detection = np.array(detection)
+results.record(
+    auc_linear=detection[:, 0].mean(),
+    auc_quadratic=detection[:, 1].mean(),
+    auc_whole=detection[:, 2].mean(),
+    auc_linear_lowest=detection[:, 0].min(),
+)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, (left, right) = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.7))
+tones = {"constant": "0.6", "linear": plotting.VERMILLION, "quadratic": plotting.SKY, "sum": "k"}
+for i, found in enumerate(measured.values()):
+    for j, (part, (value, low, high)) in enumerate(found.items()):
+        left.bar(i + 0.2 * j - 0.3, value, 0.18, color=tones[part], label="_" * i + part)
+        left.plot([i + 0.2 * j - 0.3] * 2, [low, high], color="0.3", linewidth=0.8)
+        height = (high if value > 0 else low) + 0.25 * np.sign(value)
+        left.text(i + 0.2 * j - 0.3, height, f"{value:+.1f}", fontsize=7, **plotting.CENTRED)
+left.axhline(0, color="0.7", linewidth=0.6)
+left.set(xticks=range(3), xticklabels=[name.replace("before ", "before\n") for name in measured])
+left.set_ylabel(f'added to the logit of "{TOKEN}"')
+left.margins(y=0.12)
+left.legend(loc="upper left")
+for j, part in enumerate(("linear", "quadratic", "sum")):
+    style = {"fillstyle": "none", "markersize": 8} if part == "sum" else {"markersize": 5}
+    right.plot(range(len(detection)), detection[:, j], "o", color=tones[part], label=part, zorder=3 - j, **style)
+right.axhline(0.5, color="0.7", linestyle=":")
+right.set(xticks=range(len(detection)), ylabel="AUC: this verb against the other nine", ylim=(0, 1))
+right.set_xticklabels([verb for verb, there in zip(verbs, said.tolist(), strict=True) if there], rotation=45)
+right.legend(loc="lower right")
+alt = "Left: constant, linear and quadratic part of the strongest eigenvector's contribution at three kinds of place. Right: how well the parts tell each verb from the others."
+results.save_figure(fig, "parts", alt=alt)
+
+# %% [markdown]
+# **Figure `parts`.** Left: the three parts of the strongest eigenvector's contribution to *swim*, and their sum, at all positions, right before the nine other verbs and right before *swim*; lines are 95 % intervals over stories. Right: for each verb's own strongest eigenvector, how often a part is larger right before that verb than right before another of the ten (AUC; 0.5 is chance).
+# The sum (circles) follows the linear part.
+
+# %% [markdown]
+# ## Both ends together: a gate times a topic
+#
+# Why does a quadratic form detect by its linear part? Take the two ends of the spectrum together. With $p = \sqrt{\lambda_+}\, v_+$ and $n = \sqrt{|\lambda_-|}\, v_-$,
+#
+# $$\lambda_+ (v_+ \cdot x)^2 - |\lambda_-| (v_- \cdot x)^2 = (a \cdot x)\,(b \cdot x), \qquad a = p + n, \quad b = p - n :$$
+#
+# a product of two directions. If one factor hardly varies from position to position, the product follows the other: it is linear in effect. Of the two, the *gate* is the one whose projection lies farther from 0, in its own standard deviations over all text, and the *topic* the other; no verb decides it. Both are then held at their means like the eigenvectors above.
+
+# %%
+factors = []  # of each verb: topic and gate, unit vectors [d_model 2]
+for contrast in contrasts:
+    lam, v = torch.linalg.eigh(model.interaction(contrast))
+    plus, minus = lam[-1].sqrt() * v[:, -1], (-lam[0]).sqrt() * v[:, 0]
+    ends_form = (x[at] @ plus).square() - (x[at] @ minus).square()
+    assert torch.allclose(ends_form, (x[at] @ (plus + minus)) * (x[at] @ (plus - minus)), atol=1e-3)
+    both = torch.nn.functional.normalize(torch.stack([plus + minus, plus - minus], dim=1), dim=0)
+    off = (mean @ both).abs() / (x @ both).std(0)
+    factors.append(both[:, off.argsort()])
+held_factors, alike = {}, {}
+for name, unit in zip(("topic", "gate"), torch.stack(factors, dim=1).unbind(2), strict=True):
+    moved = transformer.changes_by_holding(model, x[at], upcoming[at], unit, mean @ unit)
+    held_factors[name], alike[name] = moved @ before[at].float() / before.sum(0), (unit.T @ unit).abs()
+apart = ~torch.eye(len(verbs), dtype=bool)
+results.record(
+    topic_own_mean=held_factors["topic"].diagonal()[said].mean(),
+    topic_others_mean=held_factors["topic"][apart & said].mean(),
+    gate_own_mean=held_factors["gate"].diagonal()[said].mean(),
+    topics_alike=alike["topic"][apart].mean(),
+    gates_alike=alike["gate"][apart].mean(),
+)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, (left, right) = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 3.0), width_ratios=[1.25, 1])
+marks = {"topic": ("D", plotting.BLUE), "gate": ("o", "0.5")}
+left.plot(range(len(verbs)), own_effect, "o", color=plotting.VERMILLION, markersize=4, label="strongest eigenvector")
+for name, (marker, colour) in marks.items():
+    left.plot(range(len(verbs)), held_factors[name].diagonal(), marker, color=colour, markersize=4, label=name)
+left.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+left.set(xticks=range(len(verbs)), ylabel="change of log p(verb) (nats)", title="held, right before the verb")
+left.legend(loc="lower right")
+shown = torch.where(torch.ones_like(apart).triu(1), alike["gate"], torch.where(apart, alike["topic"], torch.nan))
+for (row, column), value in np.ndenumerate(shown.numpy()):
+    if row != column:
+        right.text(column, row, f"{value:.2f}"[1:], color="w" if value > 0.6 else "k", fontsize=7, **plotting.CENTRED)
+image = right.imshow(shown, cmap="Greys", vmin=0, vmax=1)
+right.set(xticks=range(len(verbs)), yticks=range(len(verbs)), yticklabels=verbs)
+right.set_title("|cos| between verbs:\nabove gates, below topics")
+for ax in (left, right):
+    ax.set_xticklabels(verbs, rotation=60)
+alt = "Left: holding a verb's topic lowers its log probability far more than holding its gate. Right: gates of different verbs are nearly one direction, topics are not."
+results.save_figure(fig, "gate_topic", alt=alt)
+
+# %% [markdown]
+# **Figure `gate_topic`.** Left: the mean change of each verb's log probability right before it, when what the MLP reads is held along the verb's strongest eigenvector (as in figure `held`), its topic or its gate. Right: how alike the directions of different verbs are, as $|\cos|$ without the leading 0: gates above the diagonal, topics below it.
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+shown = [0, *(verbs.index(verb) for verb in ("eat", "fly", "sleep") if verb in OTHERS)]
+columns = [("gate", 1, 0), *(("topic", 0, i) for i in shown)]
+headings, scores, names = [], [], []
+for name, which, i in columns:
+    found, tokens = ends(factors[i][:, which], frequent)
+    widest = int(found.abs().amax(1).argmax())
+    headings.append(f"{name} of {verbs[i]},\n{PATHS[widest]}")
+    scores.append(found[widest].numpy())
+    names.append([str(vocabulary[token]) for token in tokens[widest]])
+title = "gate and topics, each by its strongest path"
+display(HTML(table_html(title, headings, torch.tensor(np.array(scores)), names)))
+fig = draw_table(headings, np.array(scores), names, np.abs(scores).max(1))
+alt = "Columns of words: the gate of swim and the topics of four verbs, ten words of either end each."
+results.save_figure(fig, "gate_topic_words", alt=alt)
+
+# %% [markdown]
+# **Figure `gate_topic_words`.** The gate of *swim* and the topics of four verbs in frequent words, each by the path in which its scores are largest; each column has its own scale of colours, and its two ends are interchangeable.
+
+# %% [markdown]
+# ## How many eigenvectors does it take?
+#
+# Keep the $k$ eigenvectors of largest $|\lambda|$ and correlate the truncated form with the MLP's full contribution in the direction, and with the whole logit difference, which also holds the direct and attention paths. Over all positions such a correlation mostly asks whether a verb can stand there at all; right before one of the ten verbs it asks which.
+
+# %%
+KEPT = [1, 2, 4, 8, 16, 64, len(values)]
+order = values.abs().argsort(descending=True)
+forms, mlp = [], []
+for chunk in x.split(4096):
+    forms.append(((chunk @ vectors[:, order]).square() * values[order]).cumsum(1)[:, [k - 1 for k in KEPT]])
+    mlp.append(model.transformer.h[0].mlp(chunk[None])[0] @ direction)
+forms, mlp = torch.cat(forms).T.double(), torch.cat(mlp).double()
+assert torch.allclose(forms[-1], mlp, atol=1e-2)
+logit = mlp + (x @ direction).double()
+correlations = {}
+for name, where in {"everywhere": everywhere, "before a verb": at}.items():
+    found = torch.corrcoef(torch.stack([*forms[:, where], mlp[where], logit[where]]))
+    correlations[name] = found[: len(KEPT), -2:]
+results.record(
+    **{f"correlation_{k}": c for k, c in zip(KEPT, correlations["everywhere"][:, 0], strict=True)},
+    **{f"correlation_{k}_before_verbs": c for k, c in zip(KEPT, correlations["before a verb"][:, 0], strict=True)},
+    correlation_logit=correlations["everywhere"][-1, 1],
+)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.4), sharey=True)
+for ax, (name, found), n in zip(axes, correlations.items(), (len(x), len(at)), strict=True):
+    for column, what in enumerate(("with the MLP's contribution", "with the whole logit difference")):
+        ax.plot(KEPT, found[:, column], ("o-", "x--")[column], markersize=4, label=what, zorder=3 - column)
+    for k, c in zip(KEPT[:3], found[:3, 0].tolist(), strict=True):
+        ax.annotate(f"{c:.2f}", (k, c), (4, -9), textcoords="offset points", fontsize=7)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(KEPT, KEPT)
+    ax.set(xlabel="eigenvectors kept", ylim=(min(0, found.min()), 1.05))
+    ax.set_title(f"{name.replace('a verb', 'one of the ten verbs')}: {n:,} positions")
+axes[0].set_ylabel("correlation")
+axes[1].legend(loc="lower right")
+fig.suptitle(f'"{TOKEN}" ({WEIGHTS})', fontsize=8)
+alt = "Correlation of the truncated form with the MLP's contribution and the logit difference against the eigenvectors kept, over all positions and before a verb."
+results.save_figure(fig, "truncation", alt=alt)
+
+# %% [markdown]
+# **Figure `truncation`.** Correlation against the number of eigenvectors kept, on a scale of doublings; left over all positions, right over the positions before one of the ten verbs. The curve of the MLP's contribution ends at 1 because all eigenvectors together are the MLP.
+
+# %% [markdown]
+# ## One position, taken apart completely
+#
+# The logit difference $d \cdot y = d \cdot x + x^\top Q x$ at one position is a sum over earlier tokens and paths. Let $\bar x$ be what the MLP would read if every path brought the average token $\bar e$. Then
+#
+# $$d \cdot y = \underbrace{d \cdot \bar x + \bar x^\top Q \bar x}_{\text{constant}} + g \cdot (x - \bar x), \qquad g = d + Q\,(x + \bar x), \qquad x - \bar x = (e - \bar e) + \sum_h \sum_s A^h_s\, OV_h\,(e_s - \bar e),$$
+#
+# exactly, since attention weights add up to 1. Each pair of token and path has one number, and with the constant they add up to the logit difference. The position is the one right before *swim* where the intervention above costs most.
+
+# %%
+index = at[before[at, 0]][changes[0][before[at, 0]].argmin()] if before[:, 0].any() else at[0]
+position = int(index) - int((story < story[index]).sum())
+ids = encoded[story[index]]
+taken = transformer.trace(model, torch.tensor([ids]))
+pattern = transformer.attention_pattern(model, taken["qkv"][0], position)[:, : position + 1]
+average = paths @ frequency  # [path d_model]: what the average token brings by each path
+gradient = direction + q @ (x[index] + average.sum(0))
+brought = einsum(paths[1:, :, ids[: position + 1]], "head d token -> head token d") - average[1:, None]
+by_token = torch.cat([torch.zeros(1, position + 1), pattern * (brought @ gradient)])  # [path token]
+by_token[0, -1] = (paths[0][:, ids[position]] - average[0]) @ gradient
+constant = average.sum(0) @ direction + average.sum(0) @ q @ average.sum(0)
+difference = contrasts[0] @ (x[index] + model.transformer.h[0].mlp(x[index][None, None])[0, 0])
+assert torch.allclose(constant + by_token.sum(), difference, atol=1e-3)
+logits = model(torch.tensor([ids]))[0, position, model.token_ids(verbs)]
+assert torch.allclose(difference, logits[0] - logits[1:].mean(), atol=1e-3)
+results.record(position_difference=difference, position_constant=constant)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+largest = by_token.abs().amax(0).topk(min(18, position + 1)).indices.tolist()
+columns = sorted({*largest, position})  # the tokens with the largest shares, in the order of the text, and the rest
+rest = by_token.sum(1) - by_token[:, columns].sum(1)
+shown = torch.cat([rest[:, None], by_token[:, columns]], dim=1)
+names = [f"{position + 1 - len(columns)} others", *vocabulary[np.array(ids)[columns]]]
+fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.5))
+image = plotting.signed_map(ax, shown, numbers="+.1f")
+ax.set_aspect("auto")
+sums = shown.sum(1).tolist()
+ax.set_yticks(range(len(PATHS)), [f"{path}: {total:+.2f}" for path, total in zip(PATHS, sums, strict=True)])
+labels = [f"{name} {total:+.2f}" for name, total in zip(names, shown.sum(0).tolist(), strict=True)]
+ax.set_xticks(range(len(names)), labels, rotation=60, ha="right")
+fig.colorbar(image, ax=ax, label="added to the logit difference")
+total = f"{difference:.2f} = {constant:+.2f} (average tokens) {by_token.sum():+.2f} (this text)"
+ax.set_title(f'before "{vocabulary[upcoming[index]]}": {total}')
+alt = "Map of paths by tokens: what each earlier token adds by each head to the logit difference of one position, with row and column sums."
+results.save_figure(fig, "one_position", alt=alt)
+
+# %% [markdown]
+# **Figure `one_position`.** What each earlier token adds by each path (rows; `direct` is the position's own token) to the logit of *swim* less the mean of the nine other verbs; values that round to 0 are left blank. Shown are the tokens with the largest shares, in the order of the text, and the sum of the others. Sums of rows and columns stand beside the names. Constant and map add up to the model's own logit difference, which the cell asserts.
 
 # %% [markdown]
 # ## Top activating inputs
 #
-# Where in real text does an eigenvector act? Its activation at a position is $(v_i \cdot x)^2$. One pass over all stories keeps each story's best position for each of the eight eigenvectors; nnsight takes the MLP's input out of the running model, a batch at a time.
-# The same pass keeps, for every position, what the truncation below needs, and the strongest eigenvector's projection.
+# Where in real text does an eigenvector act? Its activation at a position is $(v_i \cdot x)^2$; each story counts with its best position. What made $x$ large along $v$ there? $x$ is the token's own embedding plus, for every earlier token, what all heads bring from it: $\sum_h A^h_s\, OV_h\, x_{0,s}$. These shares add up to $x$ exactly, so each token can be coloured by its share of $v \cdot x$.
 
 # %%
-KEPT = [1, 2, 4, 8, 16, 64, model.config.d_model]  # of the truncation
-peak = torch.empty(len(encoded), len(SHOWN))  # of each story, for each eigenvector: the highest activation
-peak_at = torch.empty(peak.shape, dtype=torch.long)  # and the position it is at
-measured, upcoming = [], []
-for rows, x, real in transformer.mlp_inputs(model, encoded):
-    peak[rows], peak_at[rows] = (x @ vectors[:, SHOWN]).square().masked_fill(~real[..., None], -1).max(1)
-    flat = x[real]
-    forms = [bilinear.truncated_logits(flat, values[None], vectors[None], k)[:, 0] for k in KEPT]
-    mlp = model.transformer.h[0].mlp(flat[None])[0] @ direction
-    measured.append(torch.stack([*forms, mlp, mlp + flat @ direction, flat @ vectors[:, strongest]]))
-    upcoming += [token for row in rows for token in (*encoded[row][1:], transformer.EOS)]
-measured, upcoming = torch.cat(measured, dim=1).double(), torch.tensor(upcoming)
+activations = [(block @ vectors[:, SHOWN]).square().max(0) for block in x.split([*map(len, encoded)])]  # of each story
+peak, peak_at = (torch.stack([block[i] for block in activations]) for i in (0, 1))
 top = peak.topk(8, dim=0)
 
-# %%
-# The positive side of the projection is the one to which its best path sends the swimming words.
-by_path = tests["swim"].scores[:, SHOWN.index(strongest) if strongest in SHOWN else 0]
-projection = measured[-1] * by_path[by_path.abs().argmax()].sign()
-contribution = values[strongest] * projection.square()
-everywhere = torch.ones_like(upcoming, dtype=torch.bool)
-before_others = torch.isin(upcoming, torch.tensor(model.token_ids(OTHERS), dtype=torch.long))
-before_token = upcoming == model.token_ids([TOKEN])[0]
-results.record(positions_before_token=int(before_token.sum()))
-for place, where in {"everywhere": everywhere, "before_others": before_others, "before_token": before_token}.items():
-    mean = contribution[where if where.any() else everywhere].mean()
-    side = (projection / projection.std())[where if where.any() else everywhere].mean()
-    results.record(**{f"contribution_{place}": mean, f"projection_{place}": side})
-    print(f"{place}: {int(where.sum()):,} positions, mean contribution {mean:+.2f}")
 
-# %% [markdown]
-# What made $x$ large along $v$ there? $x$ is the token's own embedding plus, for every earlier token, what all heads bring from it: $\sum_h A^h_s\, OV_h\, x_{0,s}$. These shares add up to $x$ exactly, so each token can be coloured by its share of $v \cdot x$ (the position's own token has the direct path in it).
-
-
-# %%
-def line_of(story: int, position: int, vector: torch.Tensor) -> tuple[list[str], np.ndarray, list[str]]:
-    """The tokens up to a position, each one's share of |mlp input . vector| there, and the three tokens after it."""
+def line_of(story: int, position: int, k: int) -> tuple[list[str], np.ndarray, list[str], float, str]:
+    """The tokens up to a position, each one's share of |x . v| there, the three after, the largest share, and λ(v.x)²."""
     ids = encoded[story]
     taken = transformer.trace(model, torch.tensor([ids]))
-    shares = transformer.attention_shares(model, taken["qkv"][0], position)
+    shares = transformer.attention_shares(model, taken["qkv"][0], position).sum(0)
     shares[position] += taken["attn_in"][0, position]
-    scores = shares @ vector * (taken["mlp_in"][0, position] @ vector).sign()
-    first = max(0, position - 20)
-    tokens = [str(vocabulary[i]) for i in ids[first : position + 4]]
-    n = position + 1 - first
-    return tokens[:n], scores[first : position + 1].numpy(), tokens[n:]
+    projection = taken["mlp_in"][0, position] @ vectors[:, k]
+    scores = (shares @ vectors[:, k] * projection.sign()).numpy()
+    first, tokens = max(0, position - 20), [str(vocabulary[i]) for i in ids[: position + 4]]
+    added = f"{values[k] * projection**2:+.2f}"
+    return (
+        tokens[first : position + 1],
+        scores[first : position + 1],
+        tokens[position + 1 :],
+        np.abs(scores).max(),
+        added,
+    )
 
 
-lines = {}
-for i, k in enumerate(SHOWN):
-    lines[k] = [line_of(story, int(peak_at[story, i]), vectors[:, k]) for story in top.indices[:, i].tolist()]
+# %%
+lines = {k: [line_of(s, int(peak_at[s, i]), k) for s in top.indices[:, i].tolist()] for i, k in enumerate(SHOWN)}
+swimming = set(LISTS["swim"].split())
+in_water = {k: sum(not swimming.isdisjoint(line[0]) for line in lines[k]) for k in SHOWN}
+middles = [vocabulary[ids[max(0, len(ids) // 2 - 20) : len(ids) // 2 + 1]] for ids in encoded]  # of each story
+results.record(
+    **{f"in_water_{k if k >= 0 else f'minus_{-k}'}": n for k, n in in_water.items()},
+    in_water_chance=8 * np.mean([not swimming.isdisjoint(window) for window in middles]),
+)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-page = []
-for i, k in enumerate(SHOWN):
+KEY = plotting.tokens_html(["pushes against", "0", "pushes the way that v · x goes"], [-1.0, 0.0, 1.0])
+page = [f"<b>Key</b> (ends: the largest share of the story): {KEY}"]
+for k in SHOWN:
     page.append(f"<b>eigenvector {k} of {TOKEN}, λ = {values[k]:.2f} ({WEIGHTS})</b>")
-    for line, activation in zip(lines[k], top.values[:, i], strict=True):
-        page.append(f"<div>{values[k] * activation:+.2f}</div>{plotting.tokens_html(*line)}")
+    page += [plotting.tokens_html(*line) for line in lines[k]]
 display(HTML("\n".join(page)))
 
 # %% [markdown]
-# Each block: the eight stories in which the eigenvector acts most, the twenty tokens before the position and three after it, the position's own token in brackets. Red tokens push $v \cdot x$ the way it goes, blue ones against it; the number is what the eigenvector adds to the logit, $\lambda (v \cdot x)^2$.
+# Each block: the eight stories in which the eigenvector acts most, the twenty tokens before the position and three after it, the position's own token in brackets. The number is what the eigenvector adds to the logit, $\lambda (v \cdot x)^2$. Colours are scaled by the largest share of the whole story up to the position, as in the original notebook.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 for k in SHOWN:
-    fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.9))
+    fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 3.2))
     plotting.token_lines(ax, lines[k])
-    fig.suptitle(f'"{TOKEN}", eigenvector {k} (λ = {values[k]:.2f}): top inputs ({WEIGHTS})', fontsize=8)
+    key = plt.cm.ScalarMappable(plt.Normalize(-1, 1), plotting.SIGNED)
+    label = "share of v · x, in units of the story's largest"
+    fig.colorbar(key, ax=ax, orientation="horizontal", aspect=60, pad=0.01, label=label)
+    title = f'"{TOKEN}", eigenvector {k} (λ = {values[k]:.2f}): top inputs, and what each adds to the logit'
+    fig.suptitle(f"{title} ({WEIGHTS})", fontsize=8)
     alt = f"The eight texts in which eigenvector {k} of {TOKEN} acts most, each token coloured by its share."
     results.save_figure(fig, f"top_inputs_{k if k >= 0 else f'minus_{-k}'}", alt=alt, show=k in (-1, 0))
 
 # %% [markdown]
-# **Figure `top_inputs_*`.** The same as pictures, one for each of the eight eigenvectors; shown here are the most positive (−1) and the most negative (0). Colour: share of $v \cdot x$, scaled within each text.
-
-# %% [markdown]
-# ## Beyond the original notebook
+# **Figure `top_inputs_*`.** The same as pictures, one for each of the eight eigenvectors; shown here are the most positive (−1) and the most negative (0).
 #
-# ### How many eigenvectors does it take?
-#
-# Keep the $k$ eigenvectors of largest $|\lambda|$ and correlate the truncated form, over every position of every story, with the MLP's full contribution in the direction, and with the whole logit difference, which also holds the direct and attention paths.
-
-# %%
-correlation = torch.corrcoef(measured[:-1])
-with_mlp, with_logit = correlation[: len(KEPT), -2], correlation[: len(KEPT), -1]
-results.record(**{f"correlation_mlp_{k}": value for k, value in zip(KEPT, with_mlp, strict=True)})
-results.record(correlation_logit=with_logit[-1])
+# Beside the original notebook's: the last column of each half counts texts with a word of the swimming list among the twenty tokens before the position or at it; `in_water_chance` is how many of eight have one in the middle of any story.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, ax = plt.subplots(figsize=(4.6, 2.4))
-ax.plot(range(len(KEPT)), with_mlp, "o-", markersize=4, label="with the MLP's contribution")
-ax.plot(range(len(KEPT)), with_logit, "o-", markersize=4, label="with the whole logit difference")
-ax.set_xticks(range(len(KEPT)), KEPT)
-ax.set(xlabel="eigenvectors kept", ylabel="correlation", ylim=(min(0, with_logit.min()), 1.05))
-ax.set_title(f'"{TOKEN}" over {len(upcoming):,} positions ({WEIGHTS})')
-ax.legend(loc="lower right")
-alt = "Correlation of the truncated form with the MLP's contribution and the whole logit difference, rising with k."
-results.save_figure(fig, "truncation", alt=alt)
+PUBLISHED_TOP = {  # of the original notebook: the first and the eighth activation, the tokens in brackets, how many in water
+    -1: (7.89, 6.66, "to to at wore ordinary jumped to jumps", 8),
+    -2: (5.11, 4.41, "pink pink pink pink fancy white pink red", 3),
+    -3: (3.97, 3.53, "pa her her her his pa ap his", 1),
+    -4: (4.71, 4.13, "fish fish dolphin dolphin ducks swan fish swim", 8),
+    0: (-12.12, -8.7, "jumped jumps play wa play play and go", 8),
+    1: (-4.12, -3.61, "after jumped too stepped t and jumped and", 4),
+    2: (-4.02, -2.73, "new sea little capt the dry little ##bo", 4),
+    3: (-3.17, -2.76, "##r cold this icy the rain the chim", 1),
+}
+cells = []
+for k, (high, low, tokens, wet) in PUBLISHED_TOP.items():
+    here = " ".join(line[0][-1] for line in lines[k])
+    row = (k, f"{high:+.2f} … {low:+.2f}", tokens, wet, f"{lines[k][0][4]} … {lines[k][-1][4]}", here, in_water[k])
+    cells.append("".join(f'<td style="text-align:left">{html.escape(str(cell))}</td>' for cell in row))
+names = ("λ(v·x)², first … eighth", "tokens in brackets", "of 8 with a swimming word")
+heads = "<th>eigenvector</th>" + "".join(
+    f"<th>{which}: {name}</th>" for which in ("published", "here") for name in names
+)
+display(HTML(f"<table><tr>{heads}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"))
 
 # %% [markdown]
-# **Figure `truncation`.** Correlation over all positions of the validation stories, against the number of eigenvectors kept. The upper curve ends at 1 because all eigenvectors together are the MLP; the lower one ends at the MLP's own correlation with the logit difference.
-
-# %% [markdown]
-# ### Any token
+# ## Any token
 #
-# The same spectrum for a list of tokens, each on its own (no comparison tokens), both ends.
+# The same for single tokens, without comparison tokens: $Q$ of a token's own $u$. Rows of the unembedding differ in length, and eigenvalues scale with it: they are divided by $\|u\|$.
 
 # %%
-SMALL_MULTIPLES = ["swim", "run", "eat", "sleep", "fly", "happy", "sad", "big", "red", "mom", "dog", "the"]
-spectra = transformer.token_spectra(model, torch.tensor(model.token_ids(SMALL_MULTIPLES)))
-fig, axes = plt.subplots(3, 4, figsize=(plotting.TEXT_WIDTH, 3.8), sharex=True, sharey=True)
-for ax, token, spectrum in zip(axes.flat, SMALL_MULTIPLES, spectra, strict=True):
-    plotting.spectrum(ax, torch.cat([spectrum[:12], spectrum[-12:]]))
-    ax.axvline(11.5, color="0.8", linewidth=0.6, linestyle="--")
-    ax.set_title(token)
-fig.supxlabel("the 12 most negative and the 12 most positive", fontsize=8)
-fig.supylabel("eigenvalue", fontsize=8)
-fig.suptitle(f"single tokens ({WEIGHTS})", fontsize=8)
-alt = "Twelve small panels, one a token: the twelve most negative and twelve most positive eigenvalues."
-results.save_figure(fig, "token_spectra", alt=alt)
-
-# %% [markdown]
-# **Figure `token_spectra`.** Both ends of the spectra of twelve tokens' own unembeddings; the middle, left out at the dashed line, is near 0.
-#
-# ### All tokens
-#
-# Every token's spectrum in one pass, sixteen matrices in memory at a time. For each, its most negative against its most positive eigenvalue.
-
-# %%
+SMALL = ["swim", "run", "eat", "sleep", "fly", "happy", "sad", "big", "red", "mom", "dog", "the"]
+few = torch.tensor(model.token_ids(SMALL))
+spectra = transformer.token_spectra(model, few) / model.w_u[few].norm(dim=1, keepdim=True)
 tokens = torch.arange(0, len(vocabulary), 16 if QUICK else 1)
-everyone = transformer.token_spectra(model, tokens)
+everyone = transformer.token_spectra(model, tokens) / model.w_u[tokens].norm(dim=1, keepdim=True)
 low, high = -everyone[:, 0], everyone[:, -1]
 results.record(negative_stronger_share=(low > high)[counts[tokens] >= MIN_COUNT].float().mean())
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, ax = plt.subplots(figsize=(4.6, 3.2))
-dots = ax.scatter(high, low, c=np.log10(counts[tokens].numpy() + 1), s=4, cmap="cividis", linewidths=0)
+fig, axes = plt.subplots(3, 4, figsize=(plotting.TEXT_WIDTH, 4.0), sharex=True, sharey=True)
+for ax, token, spectrum in zip(axes.flat, SMALL, spectra, strict=True):
+    plotting.spectrum(ax, torch.cat([spectrum[:12], spectrum[-12:]]))
+    ax.axvline(11.5, color="0.8", linewidth=0.6, linestyle="--")
+    ax.text(0.7, spectrum[0], f"{spectrum[0]:.2f}", fontsize=7, va="center")
+    ax.text(22.3, spectrum[-1], f"{spectrum[-1]:+.2f}", fontsize=7, va="center", ha="right")
+    ax.set(title=token, xticks=[0, 11, 12, 23], xticklabels=["1st", "12th", "", "last"])
+fig.supxlabel("the 12 most negative eigenvalues, and the 12 most positive", fontsize=8)
+fig.supylabel("eigenvalue / ‖u‖", fontsize=8)
+fig.suptitle(f"single tokens ({WEIGHTS})", fontsize=8)
+alt = "Twelve small panels, one a token: the twelve most negative and twelve most positive eigenvalues, with the outermost two labelled."
+results.save_figure(fig, "token_spectra", alt=alt)
+
+# %% [markdown]
+# **Figure `token_spectra`.** Both ends of the spectra of twelve tokens, divided by $\|u\|$; the middle, left out at the dashed line, is near 0. Neither end dominates in general: *swim* and *eat* have the stronger negative end, others the stronger positive one.
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+pieces = np.char.startswith(vocabulary[tokens].astype(str), "##")
+kinds = {"word pieces (##)": pieces, "whole words seen rarely": ~pieces & (counts[tokens] < MIN_COUNT).numpy()}
+kinds["frequent words"] = ~pieces & (counts[tokens] >= MIN_COUNT).numpy()
+fig, ax = plt.subplots(figsize=(4.6, 3.4))
+for (kind, of), colour in zip(kinds.items(), (plotting.ORANGE, "0.6", plotting.BLUE), strict=True):
+    ax.scatter(high[of], low[of], s=4, color=colour, linewidths=0, alpha=0.6, label=f"{kind} ({of.sum():,})")
 edge = float(max(low.max(), high.max())) * 1.05
 ax.plot([0, edge], [0, edge], color="0.6", linewidth=0.6)
-ax.set(xlabel="most positive eigenvalue", ylabel="−(most negative eigenvalue)", xlim=(0, edge), ylim=(0, edge))
-fig.colorbar(dots, ax=ax, label=f"log10(times seen {'in training' if released else 'here'} + 1)")
+arrow = {"arrowstyle": "-", "linewidth": 0.5}
+for token, by in {"swim": (-35, 30), "eat": (-5, 35), "the": (20, 25)}.items():
+    (i,) = model.token_ids([token])
+    if (place := (tokens == i).nonzero().flatten()).numel():
+        spot = (high[place[0]], low[place[0]])
+        ax.annotate(token, spot, by, textcoords="offset points", fontsize=7, arrowprops=arrow)
+ax.set(xlabel="most positive eigenvalue / ‖u‖", ylabel="−(most negative eigenvalue) / ‖u‖")
+ax.set(xlim=(0, edge), ylim=(0, edge))
+ax.legend(markerscale=2, loc="upper left")
 ax.set_title(f"{len(tokens):,} tokens ({WEIGHTS})")
-alt = "Scatter of every token's strongest negative against its strongest positive eigenvalue, coloured by frequency."
+alt = "Scatter of every token's strongest negative against its strongest positive eigenvalue, by kind of token."
 results.save_figure(fig, "all_spectra", alt=alt)
 
 # %% [markdown]
-# **Figure `all_spectra`.** One dot a token: how strong its strongest negative and positive eigenvalues are. Above the line the negative one is the stronger. Colour: how often the token stands in the training text.
+# **Figure `all_spectra`.** One dot a token: how strong its most negative and its most positive eigenvalue are, divided by $\|u\|$. Above the line the negative one is the stronger. Word pieces (orange), which continue a word, form a cluster of their own on the positive side.
+#
+# The interactive page `token_explorer`, which `make figures` writes under `figures/02_tinystories/pages/`, shows any of the 500 most frequent words: both ends of its spectrum, and its strongest eigenvector in words, with score and count under the pointer; the slider goes through the alphabet.
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+import plotly.graph_objects as go
+
+steps = []
+for i in sorted(range(len(words)), key=lambda i: vocabulary[words[i]]):
+    word, spectrum = str(vocabulary[words[i]]), word_values[i]
+    scores, tokens = ends(word_strongest[:, i], frequent, 8)
+    edge, outer = spectrum[spectrum.abs().argmax()], torch.cat([spectrum[:12], spectrum[-12:]])
+    z, shown, seen = (
+        scores.T.numpy().round(2).tolist(),
+        vocabulary[tokens.T.numpy()].tolist(),
+        counts[tokens.T].tolist(),
+    )
+    frame = {"y": [outer.numpy().round(3).tolist(), None], "z": [None, z]}
+    frame |= {"text": [None, shown], "customdata": [None, seen]}
+    title = f"{html.escape(word)}, seen {counts[words[i]]:,} times; its strongest eigenvector, λ = {edge:.2f}, in words"
+    steps.append({"label": word, "method": "update", "args": [frame, {"title.text": title}, [0, 1]]})
+first, title, _ = steps[0]["args"]
+ranks = [f"{n} from the bottom" for n in range(1, 13)] + [f"{n} from the top" for n in range(12, 0, -1)]
+line = go.Scatter(x=ranks, y=first["y"][0], mode="lines", line_shape="hvh", fill="tozeroy", line_color="#555")
+line.hovertemplate = "%{x}: %{y:.3f}<extra></extra>"
+table = go.Heatmap(z=first["z"][1], x=PATHS, text=first["text"][1], customdata=first["customdata"][1])
+table.update(xaxis="x2", yaxis="y2", texttemplate="%{text}", colorscale="RdBu_r", zmid=0, colorbar_title="score")
+table.hovertemplate = "%{x}, %{text}: %{z:.2f}, seen %{customdata} times<extra></extra>"
+explorer = go.Figure([line, table]).update_layout(template="plotly_white", width=980, height=620, showlegend=False)
+explorer.update_layout(sliders=[{"steps": steps, "currentvalue": {"prefix": "word: "}, "pad": {"t": 50}}])
+explorer.update_layout(title=title["title.text"], yaxis_title="eigenvalue", xaxis2={"domain": [0.38, 1], "side": "top"})
+explorer.update_xaxes(selector=0, domain=[0, 0.3], title="both ends of the spectrum", showticklabels=False)
+explorer.update_layout(yaxis2={"anchor": "x2", "autorange": "reversed", "showticklabels": False})
+alt = f"The {len(words)} most frequent words: the spectrum of each, and its strongest eigenvector in words"
+results.save_page(explorer, "token_explorer", alt=alt)
+
+# %% [markdown]
+# ## The optimiser's part
+#
+# What can be read off weights depends on how they were trained. The published model was trained with AdamW; the first release of this repository, now the control, with Muon, which orthogonalises each update of a matrix. Below are runs of both on the same text, tokenizer, steps and noise, each at learning rate 0.008 and weight decay 0.5 ([the card](../checkpoints/tinystories/README.md)). These were chosen for Muon. Over a quarter epoch half that rate is worse for both optimisers, and twice that rate better for both, for Muon more (the card has the numbers); over six epochs other rates were not tried, so neither need be at its best here. The measures are those of this notebook, taken by `sweeps/02_tinystories.py`.
+
+# %%
+runs = results.read_sweep("02_tinystories")
+for folder in (transformer.RELEASED, CONTROL):
+    assert digest(folder / "model.safetensors") in set(runs["weights"]), f"{folder.name} changed: make sweeps NB=02"
+of = dict(list(runs.groupby(runs["model"].str.split().str[0])))
+results.record(
+    adamw_nats_highest=of["AdamW"]["nats"].max(),
+    muon_nats_lowest=of["Muon"]["nats"].min(),
+    adamw_participation_highest=of["AdamW"]["participation"].max(),
+    muon_participation_lowest=of["Muon"]["participation"].min(),
+    adamw_words_highest=of["AdamW"]["words"].max(),
+    muon_words_lowest=of["Muon"]["words"].min(),
+)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+PANELS = {
+    "nats": "nats a token",
+    "participation": "participation ratio of the spectrum",
+    "ends": "ends of the spectrum",
+    "words": "swimming words (s.d.); |: other words",
+    "own": "held: log p(own verb); |: other words",
+    "others": "held: log p(another verb)",
+}
+shown = runs.assign(ends=runs["lowest"]).to_dict("records")
+fig, axes = plt.subplots(2, 3, figsize=(plotting.TEXT_WIDTH, 0.9 + 0.55 * len(runs)), sharey=True)
+for ax, (name, title) in zip(axes.flat, PANELS.items(), strict=True):
+    for i, run in enumerate(shown):
+        points = [run[name]] + ([run["highest"]] if name == "ends" else [])
+        ax.plot(points, [i] * len(points), "o", color=COLOURS[run["model"].split()[0]], markersize=5)
+        for point in points:
+            ax.annotate(f"{point:.3g}", (point, i), (0, 5), textcoords="offset points", ha="center", fontsize=7)
+        if f"{name}_null" in run:
+            ax.plot(run[f"{name}_null"], i, "|", color="0.4", markersize=9)
+    if name in ("ends", "own", "others"):
+        ax.axvline(0, color="0.8", linewidth=0.6)
+    ax.set(title=title, yticks=range(len(shown)), yticklabels=runs["model"], ylim=(len(shown) - 0.5, -0.8))
+    ax.margins(x=0.2)
+alt = "Trained models of both optimisers: loss, spectrum, score of the swimming words and effect of the intervention on the own verb and on others."
+results.save_figure(fig, "optimisers", alt=alt)
+
+# %% [markdown]
+# **Figure `optimisers`.** A dot a trained model, named by optimiser and seed. Words: the swimming words' score on the strongest eigenvector of *swim*; grey tick, the 95 % quantile of 400 other words' strongest eigenvectors. Held: the mean over ten verbs of the change of log probability, of the verb itself (grey tick: the 5 % quantile of other words' eigenvectors) and of the nine others.
+# Of the published model only the ends of the spectrum (−3.18 and 1.21) are known; their scale is another.
 
 # %% [markdown]
 # ## What we found
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-rows = [
-    ("weights", "weights", "tdooms/TinyStories-1-1024-i5n"),
-    ("parameters", "parameters", "22 million"),
-    ("nats per token (validation)", "nats_per_token", "not stated"),
-    ("bits per character", "bits_per_character", "not stated"),
-    ("most negative eigenvalue", "eigenvalue_min", "about -3.2"),
-    ("most positive", "eigenvalue_max", "about 1.2"),
-    ("their ratio", "eigenvalue_ratio", "about 2.6"),
-    ("strongest eigenvector", "strongest_eigenvector", "0"),
-    ("eigenvectors with half of the power", "eigenvalues_half_power", "not stated"),
-    ("swim words: best eigenvector", "swim_best_eigenvector", "-1"),
-    ("swim words: its path", "swim_best_path", "head 0"),
-    ("eat words: best eigenvector", "eat_best_eigenvector", "not shown"),
-    ("eat words: its path", "eat_best_path", "not shown"),
-]
-for verb in ("swim", "eat"):
-    rows += [(f"{verb} words: its mean score (s.d.)", f"{verb}_best_score", "not stated")]
-    rows += [(f"{verb} words: the highest of random sets", f"{verb}_null_highest", "not tested")]
-    rows += [(f"{verb} words: p, best of eight", f"{verb}_p_all", "not tested")]
-rows += [(f"correlation, {k} kept", f"correlation_mlp_{k}", "not stated") for k in KEPT]
-rows += [("MLP and whole logit difference", "correlation_logit", "not stated")]
-rows += [("tokens with a stronger negative end", "negative_stronger_share", "not stated")]
-for place in ("everywhere", "before_others", "before_token"):
-    rows += [(f"strongest eigenvector: contribution {place}", f"contribution_{place}", "not stated")]
-    rows += [(f"strongest eigenvector: projection {place} (s.d.)", f"projection_{place}", "not stated")]
+ORIGINAL = {"weights": "tdooms/TinyStories-1-1024-i5n", "parameters": "22 million", "strongest_eigenvector": "0"}
+ORIGINAL |= {"eigenvalue_min": "-3.18", "eigenvalue_max": "1.21", "eigenvalue_ratio": "2.6"}
+ORIGINAL |= {"swim_best_eigenvector": "-1", "swim_best_path": "head 0", "in_water_minus_1": "8", "in_water_0": "8"}
+STATED = """weights parameters nats_per_token bits_per_character verbs_said held_own_mean held_others_mean held_token
+    verbs_beyond_other_words eigenvalue_min eigenvalue_max eigenvalue_ratio participation_ratio strongest_eigenvector
+    swim_best_eigenvector swim_best_path swim_score swim_score_without_forms eat_score published_score lists_p_corrected
+    controls_p_corrected constant_part sum_before_token sum_before_others auc_linear auc_quadratic correlation_1
+    correlation_2 correlation_1_before_verbs correlation_2_before_verbs in_water_minus_1 in_water_0 in_water_chance
+    negative_stronger_share"""
+rows = [(name.replace("_", " "), name, ORIGINAL.get(name, "not stated")) for name in STATED.split()]
 results.findings(rows)
 
 # %% [markdown]
-# - **The model** predicts stories it was not trained on at 2.39 nats per token, 0.85 bits per character. Its samples above are grammatical and lose the thread after a sentence or two, as one layer must.
-# - **The spectrum** has the shape of the published one: a single eigenvalue far below all others, −0.86, about twice the strongest positive one, +0.44 (published: about −3.2 and +1.2). Scales differ between models; the ratio, 1.9 here and 2.6 there, can be compared.
-# - **In words** this eigenvector (index 0) is about swimming: head 2 ends in *swim, fish, water, pond, swimming, beach, splash, sea, duck* (`word_table_strongest`). There the 31 words of the list score 3.8 standard deviations on average, more than on the best of eight random directions in any of 2,000 sets.
-#   The eating words do the same on the directions of *eat* (3.7). In the published run it is eigenvector −1 and head 0 whose column ends in *swim, swimming, water, pool, sea*; here the words of eigenvector −1 are commas, articles and pronouns, in every head.
-# - **What it does.** It is a veto. Its projection lies far from 0 at most positions, on the side opposite to the swimming words, and its negative eigenvalue lowers the logit of *swim*: by 3.3 on average, by 3.0 before one of the other verbs. Words of water in the context pull the projection towards 0 and lift the veto: right before *swim* the eigenvector takes 1.2 (51 positions).
-#   So its top inputs do not sit inside swimming scenes, as those of the published run do: they are articles and small words, as in *count to*, *pull the* and *in the park*. The third most positive one, −3, comes nearest
-#   (p = 0.0002 by itself, head 2 again): six of its eight top inputs stand among shrimp, fish, lake and sea, at the words *all the* and *how to* (`top_inputs_minus_3`).
-# - **Few suffice.** Two eigenvectors of 256 correlate at 0.81 with the MLP's contribution in this direction over 367,127 positions, sixteen at 0.93; and that contribution is nearly the whole logit difference (0.995): attention and the direct path by themselves add little to it.
-# - **All tokens.** For most single tokens (four in five of the frequent ones) the strongest positive eigenvalue is the larger.
+# - **What an eigenvector does.** Held at its mean, a verb's strongest eigenvector takes probability from that verb and, on average, from no other (`held`). For most of the ten verbs the effect lies beyond what 95 % of other words' eigenvectors do; those that do as much are of other verbs (*make, be, go, do*), and they lower all ten verbs alike. *sit* is the exception: neither end of its spectrum does much. Where the two ends are of like size, each carries a part (`held_baselines`).
+# - **Gate and topic.** The two ends together are a product of two directions. One of them, the gate, lies far from 0 at nearly all positions, is nearly the same direction for all ten verbs, and reads function words and commas. The other, the topic, differs from verb to verb and reads what the text is about: for *swim*, water at one end and books, trees and food at the other. Holding the topic costs the verb more than holding the eigenvector does;
+#   holding the gate costs little (`gate_topic`). This is why the linear part of an eigenvector's contribution tells verbs apart and the quadratic part does not (`parts`), and why the constant part is large: with a nearly constant gate the product is linear in the topic.
+# - **In words** the swimming list stands far to one end of an eigenvector of *swim* in one head, farther than any of 600 other words' eigenvectors and contrasts sort it. So do the ten words that the original notebook's table has at one end; and neither long list passes on the other verb's eigenvectors (`word_list_test`).
+# - **Beside the original.** The published spectrum has one end, 2.6 times as strong as the other; with AdamW here the two ends are nearly alike, with Muon the ratio is 1.9 (`spectrum`, `optimisers`). The published swimming words stand at eigenvector −1 in head 0; here they stand at both ends of the spectrum, in heads 0 and 1, because one topic is in both. That published column has the two ends of our topic of *swim*: swimming words, and trees and apples (`published_words`, `gate_topic_words`).
+# - **Top inputs.** The most positive eigenvector acts most in texts about water, as in the original notebook, but at adjectives and unfinished word pieces right after *the*, where no verb can follow (`top_inputs_minus_1`); the published ones stand at *to*, *at* and verbs. The most negative one acts most where the published one does not: in texts about books, trees and gifts, at articles and adjectives, where it lowers the logit of *swim* (`top_inputs_0`). Both are what the product says: gate times topic, the topic at one end or the other.
+# - **The optimiser** decides part of what can be read. At one rate and decay AdamW reaches the lower loss in each run, a spectrum with fewer large eigenvalues and a cleaner split: gates nearly the same for all verbs, and an intervention on the topic that costs the verb more. Muon spreads the form over twice as many eigenvalues, and its strongest eigenvector alone sorts the swimming words further, because its two ends are less alike. So AdamW, which is also the published recipe's optimiser, is the default, and Muon the control. What holds in every run: the intervention on the own verb, the gate and the topic, and the swimming words.
+# - **Few suffice.** Two eigenvectors of 256 follow the MLP's contribution closely over all positions, one much less. Right before one of the ten verbs one eigenvector does better than over all positions and two do worse: over all positions part of the correlation is only whether a verb can stand there (`truncation`). The MLP's contribution is nearly the whole logit difference: attention and the direct path by themselves add little.
+# - **All tokens.** For most frequent words the most negative eigenvalue is the stronger one here; with Muon it is the most positive. Word pieces form a cluster on the positive side in both (`all_spectra`).
 #
 # ## Where the original notebook differs
 #
-# - **Weights.** The original notebook shows the published model, of 22 million weights trained on the whole data set. The default here is a model of this repository's own, an eighth of the size, trained by another recipe on a ninetieth of the text. `CHECKPOINT=published` shows the paper's where
-#   the hub can be reached; on the machine that made these figures it could not, so the numbers in the right column are read off the original notebook, not computed here.
+# - **Weights.** The original notebook shows the published model, of 22 million weights trained on the whole data set: AdamW, batches of 128, learning rate 0.001, weight decay 1, 5 epochs. The default here is a model of this repository's own, an eighth of the size, trained on a ninetieth of the text with smaller batches and a larger rate. `CHECKPOINT=published` shows the paper's where
+#   the hub can be reached; on the machine that made these figures it could not, so what stands beside ours is read off the original notebook's outputs, not computed here. A folder in the published format with 1,024 dimensions runs through the whole notebook in quick mode within 1.5 GB.
+# - **Causes.** The original notebook reads weights and inputs; it intervenes nowhere. Interventions, nulls, the split into parts, gate and topic, and the comparison of optimisers are ours.
 # - **Tokenizer.** The same recipe, trained on our stories; its words are a little longer, so losses per token of the two cannot be compared directly.
 # - **The tensor.** The original notebook builds $B$, 4 GB, and contracts it afterwards. Here the direction goes in first.
 # - **Memory.** It keeps every activation of 40 eigenvectors over the whole validation set, and takes the best 200 positions. Here each story's best position is kept: the same stories, as only that position counts.
@@ -501,14 +1067,15 @@ results.findings(rows)
 #
 # ## Limits
 #
-# One small model, one run of training. Its eigenvectors need not be those of the published model, and the word lists were written by one person. The p-values say that a direction is unlike random directions of the space; they do not say what it is for. Attention weights are taken as they are:
-# what a head brings is read off the weights, how much of it is brought is not. The test treats the eight eigenvectors as exchangeable with random directions, which are not orthogonal to each other; in this many dimensions that matters little.
+# Small models of one size, on one text, with two runs of each optimiser at one learning rate; the published one may differ. Holding a projection at its mean can take the MLP's input where no text takes it; nothing here says by how much. The ten verbs and the long word lists were chosen by one person. The gate is told from the topic by its mean over text, not by the weights alone.
+# Attention is taken as it is: what a head brings is read off the weights, how much of it is brought is not.
 #
 # ## References
 #
 # - M. T. Pearce, T. Dooms, A. Rigg. *Weight-based Decomposition: A Case for Bilinear MLPs.* 2024. [arXiv 2406.03947](https://arxiv.org/abs/2406.03947)
 # - M. T. Pearce, T. Dooms, A. Rigg, J. M. Oramas, L. Sharkey. *Bilinear MLPs enable weight-based mechanistic interpretability.* 2024. [arXiv 2410.08417](https://arxiv.org/abs/2410.08417)
 # - R. Eldan, Y. Li. *TinyStories: How Small Can Language Models Be and Still Speak Coherent English?* 2023. [arXiv 2305.07759](https://arxiv.org/abs/2305.07759)
+# - K. Jordan and others. *Muon: An optimizer for hidden layers in neural networks.* 2024. [kellerjordan.github.io/posts/muon](https://kellerjordan.github.io/posts/muon/); scaled as in J. Liu and others, *Muon is Scalable for LLM Training*, 2025, [arXiv 2502.16982](https://arxiv.org/abs/2502.16982)
 # - N. Elhage and others. *A Mathematical Framework for Transformer Circuits.* 2021. [transformer-circuits.pub](https://transformer-circuits.pub/2021/framework/index.html)
 # - J. Fiotto-Kaufman and others. *NNsight and NDIF: Democratizing Access to Foundation Model Internals.* 2024. [arXiv 2407.14561](https://arxiv.org/abs/2407.14561)
 

@@ -39,11 +39,18 @@ STYLE = {
 }
 
 
-def signed_map(ax: Axes, matrix: ArrayLike, vmax: float | None = None) -> AxesImage:
-    """Draw a signed matrix, red positive and blue negative, white at 0; `vmax` is shared by panels that compare."""
+def signed_map(ax: Axes, matrix: ArrayLike, vmax: float | None = None, numbers: str = "") -> AxesImage:
+    """Draw a signed matrix, red positive and blue negative, white at 0; `vmax` is shared by panels that compare.
+
+    With `numbers`, a format, each value that it does not round to 0 stands in its cell.
+    """
     matrix = np.asarray(matrix)
     limit = float(np.abs(matrix).max()) if vmax is None else vmax
     image = ax.imshow(matrix, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
+    for (row, column), value in np.ndenumerate(matrix) if numbers else ():
+        if float(text := f"{value:{numbers}}"):
+            ((_, ink),) = token_colours([value], limit)
+            ax.text(column, row, text, color=ink, fontsize=7, **CENTRED)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set(visible=True, linewidth=0.5, color="0.6")
     return image
@@ -111,33 +118,39 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def tokens_html(tokens: Sequence[str], values: ArrayLike, after: Sequence[str] = ()) -> str:
+def coloured_html(texts: Sequence[str], values: ArrayLike, limit: float, tag: str = "span") -> list[str]:
+    """Each text as an HTML element on the colour of its value; escaped: text from outside never becomes markup."""
+    style = "background:{};color:{};padding:0 2px;text-align:left"
+    coloured = zip(texts, token_colours(values, limit), strict=True)
+    return [f'<{tag} style="{style.format(*colours)}">{html.escape(text)}</{tag}>' for text, colours in coloured]
+
+
+def tokens_html(
+    tokens: Sequence[str], values: ArrayLike, after: Sequence[str] = (), limit: float | None = None, label: str = ""
+) -> str:
     """One line of tokens, each on the colour of its value, the last of them in brackets; then `after`, without colour.
 
-    Every token is escaped: text from outside never becomes markup.
+    Colours end at `limit` (default: the largest |value|); `label` stands in front.
     """
-    values = np.asarray(values)
-    marked = [*tokens[:-1], f"[{tokens[-1]}]"]
-    spans = [
-        f'<span style="background:{background};color:{text};padding:0 2px">{html.escape(token)}</span>'
-        for token, (background, text) in zip(marked, token_colours(values, np.abs(values).max() or 1.0), strict=True)
-    ]
-    return f'<div style="line-height:1.7">{" ".join(spans)} {html.escape(" ".join(after))}</div>'
+    limit = limit or np.abs(np.asarray(values)).max() or 1.0
+    spans = " ".join(coloured_html([*tokens[:-1], f"[{tokens[-1]}]"], values, limit))
+    return f'<div style="line-height:1.7">{html.escape(label)} {spans} {html.escape(" ".join(after))}</div>'
 
 
-def token_lines(ax: Axes, lines: Sequence[tuple[Sequence[str], ArrayLike, Sequence[str]]], columns: int = 110) -> None:
-    """Draw what `tokens_html` shows: each of `lines` is (tokens, values, after), wrapped at `columns` characters."""
+def token_lines(ax: Axes, lines: Sequence[tuple], columns: int = 116) -> None:
+    """Draw what `tokens_html` shows of each of `lines`, its arguments, all five; wrapped at `columns` characters."""
     row = 0
-    for tokens, values, after in lines:
-        values = np.asarray(values)
-        colours = token_colours(values, np.abs(values).max() or 1.0) + [("none", "#000000")] * len(after)
-        column = 0
+    for tokens, values, after, limit, label in lines:
+        colours = token_colours(values, limit) + [("none", "#000000")] * len(after)
+        ax.text(0, row + 0.47, label, fontsize=7, ha="left", va="center")
+        column = indent = len(label) + 2 if label else 0
         for token, (background, colour) in zip([*tokens[:-1], f"[{tokens[-1]}]", *after], colours, strict=True):
             width = len(token) + 1
             if column + width > columns:
-                row, column = row + 1, 2
+                row, column = row + 1, indent
             ax.add_patch(matplotlib.patches.Rectangle((column, row), width, 0.9, color=background, linewidth=0))
-            ax.text(column + width / 2, row + 0.47, token, color=colour, fontsize=6, family="monospace", **CENTRED)
+            text = token.replace("$", r"\$")
+            ax.text(column + width / 2, row + 0.47, text, color=colour, fontsize=7, family="monospace", **CENTRED)
             column += width
         row += 1.4
     ax.set(xlim=(0, columns), ylim=(row, 0))

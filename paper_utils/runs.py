@@ -144,6 +144,8 @@ def identity(value: object) -> str:
         return identity([value.__self__, value.__func__])
     if inspect.isroutine(value) or isinstance(value, type):
         return code(value)
+    if isinstance(value, Path) and value.is_relative_to(ROOT):
+        return repr(value.relative_to(ROOT))  # wherever this checkout lies
     if value is None or isinstance(value, (int, float, complex, str, bytes, Path, np.generic, torch.dtype)):
         return repr(value)
     if isinstance(value, nn.Module) or (_ours(type(value).__module__) and hasattr(value, "__dict__")):

@@ -6,7 +6,7 @@ family is `tdooms/TinyStories-<layers>-<width>-<modifier>` on the Hugging Face h
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -342,15 +342,22 @@ def read_tokenizer(path: Path, n_vocab: int) -> Tokenizer:
 
 
 def _read_config(path: Path) -> TransformerConfig:
-    given, names = read_json(path), [f.name for f in fields(TransformerConfig)]
-    if lacking := {"mlp", *names} - given.keys():
-        raise ValueError(f"{path}: needs mlp, {', '.join(names)}; lacks {', '.join(sorted(lacking))}")
+    given, own = read_json(path), {f.name: f for f in fields(TransformerConfig)}
+    if lacking := {"mlp", *own} - {"noise"} - given.keys():
+        raise ValueError(f"{path}: needs mlp, {', '.join(own)}; lacks {', '.join(sorted(lacking))}")
     if (mlp := given["mlp"]) != "blp":
         raise ValueError(f"{path}: mlp must be 'blp', got {mlp!r}: only bilinear MLPs have interaction matrices")
+    if given.get("norm_bias"):
+        raise ValueError(f"{path}: norm_bias must be false, got {given['norm_bias']!r}: norms here have no bias")
+    # Members of the family that were trained without noise have null there.
+    given["noise"] = given.get("noise") or 0.0
+    for name, f in own.items():
+        kinds = {float: (int, float)}.get(f.type, f.type)
+        if not isinstance(given[name], kinds) or (isinstance(given[name], bool) and f.type is not bool):
+            raise ValueError(f"{path}: {name} must be of type {f.type}, got {given[name]!r}")
     try:
-        # Members of the family that were trained without noise have null there.
-        return TransformerConfig(**{name: given[name] for name in names} | {"noise": given["noise"] or 0.0})
-    except TypeError as error:
+        return TransformerConfig(**{name: given[name] for name in own})
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -368,6 +375,14 @@ def output_direction(model: BilinearTransformer, token: str, others: Sequence[st
     """The unembedding of a token, less the mean of the others' where there are any."""
     rows = model.w_u.detach()[model.token_ids([token, *others])]
     return rows[0] - rows[1:].mean(0) if others else rows[0]
+
+
+def strongest_eigenvector(
+    model: BilinearTransformer, direction: Float[Tensor, " d_model"]
+) -> Float[Tensor, " d_model"]:
+    """The eigenvector of largest |eigenvalue| of an output direction's interaction matrix; its sign is arbitrary."""
+    values, vectors = torch.linalg.eigh(model.interaction(direction))
+    return vectors[:, values.abs().argmax()]
 
 
 def token_spectra(
@@ -430,71 +445,99 @@ def trace(model: BilinearTransformer, ids: Int[Tensor, "batch seq"], layer: int 
 
 def mlp_inputs(
     model: BilinearTransformer, stories: Sequence[Sequence[int]], batch_size: int = 32, layer: int = 0
-) -> Iterator[tuple[list[int], Float[Tensor, "batch seq d_model"], Bool[Tensor, "batch seq"]]]:
-    """Over all stories, a batch at a time: their numbers, what the MLP reads, and which positions are no padding."""
+) -> Float[Tensor, "position d_model"]:
+    """What a layer's MLP reads at every position of every story, one story after the other; traced by nnsight."""
+    starts = torch.tensor([0, *map(len, stories)]).cumsum(0).tolist()
+    inputs = torch.empty(starts[-1], model.config.d_model, dtype=model.w_u.dtype)
     order = sorted(range(len(stories)), key=lambda i: len(stories[i]))
     report = training.progress(len(order), "activations")
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        ids, real = padded([stories[i] for i in rows])
-        yield rows, trace(model, ids, layer)["mlp_in"], F.pad(real, (1, 0), value=True)
+        x = trace(model, padded([stories[i] for i in rows])[0], layer)["mlp_in"]
+        for i, of_story in zip(rows, x, strict=True):
+            inputs[starts[i] : starts[i + 1]] = of_story[: len(stories[i])]
         report(start + len(rows))
+    return inputs
+
+
+def hold(
+    model: BilinearTransformer,
+    ids: Int[Tensor, "batch seq"],
+    vectors: Float[Tensor, "d_model k"],
+    at: Float[Tensor, " k"],
+    layer: int = 0,
+) -> Float[Tensor, "batch seq vocab"]:
+    """The logits while nnsight holds what a layer's MLP reads along orthonormal vectors (columns) at constants `at`.
+
+    The MLP reads x - V (V^T x - at) in place of x, at every position; the residual stream keeps x.
+    """
+    unit = torch.eye(vectors.shape[1], dtype=vectors.dtype)
+    if not torch.allclose(vectors.T @ vectors, unit, atol=1e-4):
+        raise ValueError(f"hold: needs orthonormal columns, got V^T V = {(vectors.T @ vectors).tolist()}")
+    with torch.no_grad(), (traced := NNsight(model)).trace(ids):
+        mlp = traced.transformer.h[layer].mlp
+        mlp.input = mlp.input - (mlp.input @ vectors - at) @ vectors.T
+        logits = traced.lm_head.output.save()
+    return logits
+
+
+def changes_by_holding(
+    model: BilinearTransformer,
+    x: Float[Tensor, "position d_model"],
+    upcoming: Int[Tensor, " position"],
+    vectors: Float[Tensor, "d_model vector"],
+    at: Float[Tensor, " vector"],
+) -> Float[Tensor, "vector position"]:
+    """The change of log p(upcoming) by holding what the MLP reads along each of some unit vectors, one at a time.
+
+    The same as `hold` in a model of one layer without norms, where all that follows attention works on each position
+    by itself: `x` is what the MLP reads at the positions of interest, and nothing else is computed.
+    """
+    if model.config.n_layer > 1 or model.config.normalization:
+        raise ValueError(f"changes_by_holding: needs one layer without norms, got {model.config}")
+
+    def log_p(read: Float[Tensor, "position d_model"]) -> Float[Tensor, " position"]:
+        logits = model.lm_head(x + model.transformer.h[0].mlp(read[None])[0])
+        return logits.log_softmax(-1).gather(1, upcoming[:, None])[:, 0]
+
+    whole = log_p(x)
+    return torch.stack([log_p(x - torch.outer(x @ v - a, v)) - whole for v, a in zip(vectors.T, at, strict=True)])
+
+
+def attention_pattern(
+    model: BilinearTransformer, qkv: Float[Tensor, "seq three_d_model"], position: int, layer: int = 0
+) -> Float[Tensor, "head seq"]:
+    """How much each head attends from `position` to each token; 0 after it."""
+    if not 0 <= position < len(qkv):
+        raise ValueError(f"attention_pattern: position must be in 0..{len(qkv) - 1}, got {position}")
+    q, k, _ = model.transformer.h[layer].attn.split(qkv[None, : position + 1])
+    scores = einsum(q[0, :, -1], k[0], "head d_head, head seq d_head -> head seq") / q.shape[-1] ** 0.5
+    return F.pad(scores.softmax(-1), (0, len(qkv) - 1 - position))
 
 
 def attention_shares(
     model: BilinearTransformer, qkv: Float[Tensor, "seq three_d_model"], position: int, layer: int = 0
-) -> Float[Tensor, "seq d_model"]:
-    """What each token contributes to the attention output at `position`: sum over heads of pattern * w_o w_v x.
-
-    The rows add up to the attention output there; rows after `position` are 0.
-    """
-    if not 0 <= position < len(qkv):
-        raise ValueError(f"attention_shares: position must be in 0..{len(qkv) - 1}, got {position}")
-    attention = model.transformer.h[layer].attn
-    q, k, v = attention.split(qkv[None, : position + 1])
-    scores = einsum(q[0, :, -1], k[0], "head d_head, head seq d_head -> head seq") / q.shape[-1] ** 0.5
-    z = rearrange(scores.softmax(-1)[..., None] * v[0], "head seq d_head -> seq (head d_head)")
-    return F.pad(attention.o(z), (0, 0, 0, len(qkv) - 1 - position))
+) -> Float[Tensor, "head seq d_model"]:
+    """What each token brings to the attention output at `position` by each head: pattern * w_o w_v x; they add up."""
+    z = (
+        attention_pattern(model, qkv, position, layer)[..., None]
+        * model.transformer.h[layer].attn.split(qkv[None])[2][0]
+    )
+    return einsum(model.w_o[layer], z, "head d_model d_head, head seq d_head -> head seq d_model")
 
 
-@dataclass(frozen=True)
-class WordListTest:
-    """Mean standardised scores, a p-value for each vector and one for all, and each random set's largest |score|."""
+def list_scores(
+    vectors: Float[Tensor, "d_model vector"], paths: Float[Tensor, "path d_model vocab"], words: Sequence[int]
+) -> Float[Tensor, "path vector"]:
+    """How far to one end of the vocabulary a direction sorts a list of words (columns of `paths`), in each path.
 
-    scores: Float[Tensor, "path vector"]
-    p_vector: Float[Tensor, " vector"]
-    p_all: float
-    null: Float[Tensor, " set"]
-
-
-def word_list_test(
-    vectors: Float[Tensor, "d_model vector"],
-    paths: Float[Tensor, "path d_model vocab"],
-    words: Sequence[int],
-    n_random: int = 2000,
-    seed: int = 0,
-) -> WordListTest:
-    """Whether some direction sorts a list of words to one end of the vocabulary more than random directions do.
-
-    A direction scores each token in each path by its dot product, standardised over the vocabulary; its statistic is
-    the largest |mean score of the words| (columns of `paths`) over the paths. It is compared with random directions,
-    `n_random` sets of as many as there are vectors: p_vector compares one with one, p_all the best with a set's best.
+    A direction scores each token of a path by its dot product, standardised over the vocabulary; this is the mean of
+    the words' scores, in standard deviations of a single token.
     """
     if len(words) < 2:
-        raise ValueError(f"word_list_test: needs at least two words, got {len(words)}")
-    mean, centred = paths.mean(2), paths - paths.mean(2, keepdim=True)
-    of_words = paths[:, :, words].mean(2) - mean
+        raise ValueError(f"list_scores: needs at least two words, got {len(words)}")
+    mean = paths.mean(2, keepdim=True)
     # The variance of v . token over the vocabulary is v^T C v, so no direction needs the scores of all tokens.
-    covariance = centred @ centred.mT / paths.shape[2]
-
-    def scores(v: Float[Tensor, "d_model n"]) -> Float[Tensor, "path n"]:
-        variance = einsum(v, covariance @ v, "d n, path d n -> path n")
-        return of_words @ v / variance.sqrt()
-
-    generator = torch.Generator().manual_seed(seed)
-    random = torch.randn(len(vectors), n_random * vectors.shape[1], generator=generator, dtype=vectors.dtype)
-    null, found = scores(random).abs().amax(0), scores(vectors)
-    best, best_of_set = found.abs().amax(0), null.view(n_random, -1).amax(1)
-    p_vector = (1 + (null >= best[:, None]).sum(1)) / (1 + len(null))
-    p_all = (1 + (best_of_set >= best.max()).sum().item()) / (1 + n_random)
-    return WordListTest(found, p_vector, p_all, best_of_set)
+    covariance = (paths - mean) @ (paths - mean).mT / paths.shape[2]
+    variance = einsum(vectors, covariance @ vectors, "d n, path d n -> path n")
+    return (paths[:, :, words].mean(2) - mean[:, :, 0]) @ vectors / variance.sqrt()

@@ -34,6 +34,7 @@ NAMES = {
     "census": r"neuron \d+: (sign|\d+)",
     "directions_animation": r"feature \d+, rank \d+",
     "toy_slider": r"feature \d, length \d",
+    "token_explorer": r"(direct|head \d), .+: -?\d+\.\d\d, seen \d+ times",
 }
 
 

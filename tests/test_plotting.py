@@ -39,6 +39,19 @@ def test_text_never_becomes_markup(tokens, after):
     assert tags == ["div"] + ["span"] * len(tokens)
 
 
+@given(st.lists(st.tuples(st.text(min_size=1), st.floats(-2, 2)), min_size=1, max_size=4))
+def test_a_table_cell_is_text_that_can_be_read(cells):
+    texts, values = zip(*cells, strict=True)
+    tags, said, reader = [], [], HTMLParser()
+    reader.handle_starttag = lambda tag, attrs: tags.append((tag, dict(attrs)["style"]))
+    reader.handle_data = said.append
+    reader.feed("".join(plotting.coloured_html(texts, list(values), 1.0, "td")))
+    reader.close()
+    assert [tag for tag, _ in tags] == ["td"] * len(cells) and "".join(said) == "".join(texts)
+    for _, style in tags:
+        assert plotting.contrast(*re.findall(r"#[0-9a-f]{6}", style)) >= 4.5
+
+
 def test_the_last_token_stands_in_brackets():
     page = plotting.tokens_html(["a", "<script>alert(1)</script>"], [0.0, 1.0], ["&", "<b>"])
     assert "<script>" not in page and "[&lt;script&gt;alert(1)&lt;/script&gt;]" in page
@@ -49,8 +62,9 @@ def test_the_last_token_stands_in_brackets():
 def test_token_lines_wrap_inside_the_axes():
     fig, ax = plt.subplots()
     tokens = ["word"] * 40
-    plotting.token_lines(ax, [(tokens, np.zeros(40), ["end"]), (["x"], [1.0], [])], columns=50)
+    plotting.token_lines(ax, [(tokens, np.zeros(40), ["end"], 1.0, "+1.5"), (["x"], [1.0], [], 2.0, "")], columns=50)
     right = [patch.get_x() + patch.get_width() for patch in ax.patches]
     assert max(right) <= 50 and len({patch.get_y() for patch in ax.patches}) >= 5
-    assert [t.get_text() for t in ax.texts][39:42] == ["[word]", "end", "[x]"]
+    assert [t.get_text() for t in ax.texts][40:44] == ["[word]", "end", "", "[x]"]
+    assert ax.texts[0].get_text() == "+1.5" and min(patch.get_x() for patch in ax.patches[:41]) >= 4
     plt.close(fig)

@@ -164,18 +164,22 @@ def test_every_field_is_an_option(monkeypatch, capsys):
     monkeypatch.delattr(torch.optim, "Muon")
     monkeypatch.setattr(train.data, "load_stories", lambda *_: pytest.fail("data were read"))
     with pytest.raises(SystemExit):
-        train.main([])
+        train.main(["--muon"])
     said = capsys.readouterr().err
     assert "needs torch 2.9 or newer" in said and torch.__version__ in said and "--no-muon" in said
 
 
-def test_the_model_card_states_what_card_json_holds():
+@pytest.mark.parametrize("name, optimiser", [("tinystories", "AdamW"), ("tinystories_muon", "Muon")])
+def test_the_model_card_states_what_card_json_holds(name, optimiser):
     """README.md beside the released weights is written by hand; card.json by the training."""
-    text, card = (train.RELEASED / "README.md").read_text(), read_json(train.RELEASED / "card.json")
+    folder = ROOT / "checkpoints" / name
+    text, card = (folder / "README.md").read_text(), read_json(folder / "card.json")
+    assert card["recipe"]["muon"] == (optimiser == "Muon") and f"**Optimiser: {optimiser}**" in text
+    assert all(f"| {row['setting']} | {row['nats_per_token']} |" in text for row in card.get("comparison", []))
     stated = [card["final"]["nats_per_token"], card["final"]["bits_per_character"], card["weights"], card["steps"]]
     stated += [card["data"][split]["stories"] for split in ("train", "validation")] + list(card["tokens"].values())
     stated += [card["data"][split][f"tinystories/{split}.txt"] for split in ("train", "validation")]
-    for value in (*stated, card["commit"], "Muon"):
+    for value in (*stated, card["commit"]):
         assert (value if isinstance(value, str) else f"{value:,}") in text, value
     assert {"license", "language", "tags", "datasets"} <= yaml.safe_load(text.split("---\n")[1]).keys()
 

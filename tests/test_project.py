@@ -53,7 +53,7 @@ def test_imports_run_one_way():
 
 
 # Lines of Python. What a notebook imports stays thin; what is added elsewhere is weighed against what could go.
-BUDGETS = {"paper_utils": 3350, "reproduce": 1200, "tests": 5800}
+BUDGETS = {"paper_utils": 3410, "reproduce": 1200, "tests": 5950}
 
 
 @pytest.mark.parametrize("folder", BUDGETS)

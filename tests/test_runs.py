@@ -212,6 +212,10 @@ def test_a_global_changed_between_two_calls_and_an_object_without_content(monkey
         runs.cached(train, [(model := linear(0), Recipe(), 0), (model, Recipe(), 1)], images())
 
 
+def test_a_path_of_this_checkout_is_the_same_in_every_checkout():
+    assert runs.identity(runs.ROOT / "checkpoints") == repr(Path("checkpoints")) != runs.identity(Path("/checkpoints"))
+
+
 def test_pythons_that_install_to_dist_packages_are_told_from_our_code(tmp_path):
     """Debian's and Colab's do; torch's own source must not be followed there."""
     (tmp_path / "dist-packages").symlink_to(Path(torch.__file__).parents[1])

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models
 
 from paper_utils import bilinear, hub, transformer
 from paper_utils.data import load_stories
-from paper_utils.files import data_folder
+from paper_utils.files import ROOT, data_folder
 from paper_utils.transformer import BOS, EOS, BilinearTransformer, TransformerConfig
 
 TINY = TransformerConfig(d_model=16, d_hidden=24, n_head=2, n_ctx=32, n_vocab=48)
@@ -45,8 +45,11 @@ def ids() -> torch.Tensor:
     return torch.randint(48, (3, 20), generator=torch.Generator().manual_seed(1))
 
 
-def written_forward(state: dict, c: TransformerConfig, ids: torch.Tensor) -> torch.Tensor:
-    """The forward pass as the format's description writes it: complex rotations, loops over heads, masks by hand."""
+def written_forward(state: dict, c: TransformerConfig, ids: torch.Tensor, held: dict | None = None) -> torch.Tensor:
+    """The forward pass as the format's description writes it: complex rotations, loops over heads, masks by hand.
+
+    `held` maps layers to pairs (v, constant): v . (what the MLP reads) is set to the constant, pair after pair.
+    """
 
     def norm(x, name):
         weight = state.get(f"{name}.norm.weight")
@@ -74,6 +77,8 @@ def written_forward(state: dict, c: TransformerConfig, ids: torch.Tensor) -> tor
                 heads.append((scores + torch.full_like(scores, -torch.inf).triu(1)).softmax(-1) @ v)
             x = x + torch.cat(heads, -1) @ state[f"{p}.attn.o.weight"].T
             n = norm(x, f"{p}.n2")
+            for v, constant in (held or {}).get(layer, ()):
+                n = torch.stack([token + (constant - sum(token * v)) * v for token in n])
             left, right = state[f"{p}.mlp.w.weight"].reshape(2, c.d_hidden, c.d_model)
             b_l, b_r = state.get(f"{p}.mlp.w.bias", torch.zeros(2 * c.d_hidden)).reshape(2, c.d_hidden)
             x = x + ((n @ left.T + b_l) * (n @ right.T + b_r)) @ state[f"{p}.mlp.o.weight"].T
@@ -176,12 +181,70 @@ def test_shares_add_up_to_the_attention_output(model, ids):
     traced = transformer.trace(model, ids)
     for position in (0, 7, 19):
         shares = transformer.attention_shares(model, traced["qkv"][1], position)
-        assert shares.shape == (20, 16) and not shares[position + 1 :].any()
-        assert torch.allclose(shares.sum(0), traced["attn_out"][1, position], atol=1e-12)
-        shares[position] += traced["attn_in"][1, position]
-        assert torch.allclose(shares.sum(0), traced["mlp_in"][1, position], atol=1e-12)
+        assert shares.shape == (2, 20, 16) and not shares[:, position + 1 :].any()
+        assert torch.allclose(shares.sum((0, 1)), traced["attn_out"][1, position], atol=1e-12)
+        pattern = transformer.attention_pattern(model, traced["qkv"][1], position)
+        assert torch.allclose(pattern.sum(1), torch.ones(2, dtype=torch.float64))
+        brought = einsum(pattern, model.ov[0], traced["attn_in"][1], "head seq, head out d, seq d -> head seq out")
+        assert torch.allclose(shares, brought, atol=1e-12)
     with pytest.raises(ValueError, match=r"0\.\.19, got 20"):
         transformer.attention_shares(model, traced["qkv"][1], 20)
+
+
+# ---- interventions
+
+
+def orthonormal(k: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(5)
+    return torch.linalg.qr(torch.randn(16, k, generator=generator, dtype=torch.float64))[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_holding_is_what_the_written_forward_pass_gives(kind, ids):
+    """In each layer by itself, two directions at once; the residual stream keeps what the MLP no longer reads."""
+    model, v, at = make(KINDS[kind]), orthonormal(2), torch.tensor([0.7, -1.2], dtype=torch.float64)
+    for layer in range(model.config.n_layer):
+        held = {layer: list(zip(v.T, at, strict=True))}
+        expected = written_forward(model.state_dict(), KINDS[kind], ids, held)
+        found = transformer.hold(model, ids, v, at, layer)
+        assert torch.allclose(found, expected, atol=1e-6) and not torch.allclose(found, model(ids), atol=1e-2)
+
+
+def test_a_projection_held_where_it_is_changes_nothing_and_all_held_leave_the_bias_of_the_text(model, ids):
+    v = orthonormal(1)
+    (at,) = (transformer.trace(model, ids[:1])["mlp_in"][0, 4] @ v).tolist()
+    held = transformer.hold(model, ids[:1], v, torch.tensor([at], dtype=torch.float64))
+    assert torch.allclose(held[0, 4], model(ids[:1])[0, 4]) and not torch.allclose(held[0, 5], model(ids[:1])[0, 5])
+    everything = torch.eye(16, dtype=torch.float64)
+    silent = transformer.hold(model, ids, everything, torch.zeros(16, dtype=torch.float64))
+    assert torch.allclose(silent, transformer.trace(model, ids)["mlp_in"] @ model.w_u.T)  # the MLP reads 0
+    with pytest.raises(ValueError, match="needs orthonormal columns"):
+        transformer.hold(model, ids, 2 * v, torch.zeros(1, dtype=torch.float64))
+
+
+def test_the_change_at_positions_is_that_of_holding_in_the_whole_model(model, ids):
+    x, upcoming = transformer.trace(model, ids)["mlp_in"][:, :-1].flatten(0, 1), ids[:, 1:].flatten()
+    v, at = orthonormal(3), torch.tensor([0.3, -0.5, 2.0], dtype=torch.float64)
+    found = transformer.changes_by_holding(model, x, upcoming, v, at)
+    for i in range(3):
+        log_p = [f.log_softmax(-1)[:, :-1] for f in (transformer.hold(model, ids, v[:, [i]], at[[i]]), model(ids))]
+        expected = (log_p[0] - log_p[1]).gather(2, ids[:, 1:, None]).flatten()
+        assert torch.allclose(found[i], expected, atol=1e-6)
+    with pytest.raises(ValueError, match="needs one layer without norms"):
+        transformer.changes_by_holding(make(KINDS["rms"]), x, upcoming, v, at)
+
+
+def test_the_strongest_eigenvector_is_the_one_of_largest_absolute_eigenvalue(model):
+    """A form with the eigenvalues 1 and -2: x^T Q x = (L x)(R x) with L = (a, b), R = (a, -b) in two units."""
+    with torch.no_grad():
+        for weight in (model.transformer.h[0].mlp.w.weight, model.transformer.h[0].mlp.o.weight):
+            weight.zero_()
+        for unit, scale in ((0, 1.0), (1, -2.0)):  # hidden unit i computes x_i^2, written to output 0
+            model.transformer.h[0].mlp.w.weight[[unit, 24 + unit], unit] = 1.0
+            model.transformer.h[0].mlp.o.weight[0, unit] = scale
+    direction = torch.eye(16, dtype=torch.float64)[0]
+    found = transformer.strongest_eigenvector(model, direction)
+    assert found.abs().tolist() == pytest.approx([0, 1, *[0] * 14], abs=1e-9)
 
 
 # ---- the published format
@@ -219,7 +282,13 @@ REFUSED = {  # complaint: the file, and what it holds or what changes in it
     "no safetensors file": ("model.safetensors", b"\x80\x04 a pickle is never opened."),
     "mlp must be 'blp', got 'glu'": ("config.json", {"mlp": "glu"}),
     "'layer'": ("config.json", {"normalization": "layer"}),
-    r"config.json: (?s:.*)d_model'?: None": ("config.json", {"d_model": None}),
+    "config.json: d_model must be of type .*int.*got None": ("config.json", {"d_model": None}),
+    "config.json: n_head must be of type .*int.*got '8'": ("config.json", {"n_head": "8"}),
+    "config.json: n_layer must be of type .*int.*got True": ("config.json", {"n_layer": True}),
+    "config.json: mlp_bias must be of type .*bool.*got 1": ("config.json", {"mlp_bias": 1}),
+    "config.json: noise must be of type .*float.*got 'a third'": ("config.json", {"noise": "a third"}),
+    "config.json: norm_bias must be false": ("config.json", {"norm_bias": True}),
+    r"config.json: .*n_head=3.*d_model must be": ("config.json", {"n_head": 3}),
     "config.json is no valid JSON": ("config.json", b"{"),
     "config.json: needs mlp, n_layer, d_model": ("config.json", b'{"mlp": "blp"}'),
     "tokenizer.json is damaged": ("tokenizer.json", b"{"),
@@ -240,9 +309,10 @@ def test_what_does_not_fit_is_named(folder, complaint):
         BilinearTransformer.from_pretrained(folder)
 
 
-def test_a_member_of_the_family_without_noise_has_null_in_its_config(folder, ids):
+@pytest.mark.parametrize("said", ['"noise": null', '"modifier": null'])
+def test_a_member_of_the_family_without_noise_has_null_or_nothing_in_its_config(folder, ids, said):
     config = folder / "config.json"
-    config.write_text(config.read_text().replace('"noise": 0.33', '"noise": null'))
+    config.write_text(config.read_text().replace('"noise": 0.33', said))
     model = BilinearTransformer.from_pretrained(folder)
     assert model.config.noise == 0.0
     assert torch.equal(model.train()(ids), model.eval()(ids))
@@ -342,34 +412,21 @@ def test_a_model_without_tokenizer_says_so(model):
         transformer.read_tokenizer(transformer.RELEASED / "tokenizer.json", 48)
 
 
-def test_mlp_inputs_are_those_of_each_story_alone(model):
-    """In batches of unlike length; the padding is marked."""
+def test_mlp_inputs_are_those_of_each_story_alone_in_their_order(model):
+    """Though they run in batches of like length."""
     rng = torch.Generator().manual_seed(0)
     texts = [[*torch.randint(3, 48, (n,), generator=rng).tolist(), EOS] for n in (9, 2, 17, 5, 11)]
-    for rows, x, real in transformer.mlp_inputs(model, texts, batch_size=2):
-        for i, row, mask in zip(rows, x, real, strict=True):
-            assert torch.allclose(row[mask], transformer.trace(model, torch.tensor([texts[i]]))["mlp_in"][0])
+    alone = [transformer.trace(model, torch.tensor([text]))["mlp_in"][0] for text in texts]
+    assert torch.allclose(transformer.mlp_inputs(model, texts, batch_size=2), torch.cat(alone))
 
 
-def test_a_planted_list_is_found():
-    generator = torch.Generator().manual_seed(0)
-    paths = torch.randn(3, 12, 400, generator=generator)
+def test_a_planted_list_is_found_in_its_path():
+    paths = torch.randn(3, 12, 400, generator=torch.Generator().manual_seed(0))
     paths[1, 4, :30] += 3.0  # the list stands at one end of coordinate 4 of path 1
-    found = transformer.word_list_test(torch.eye(12)[:, [4, 7]], paths, range(30), n_random=300)
-    assert found.scores.shape == (3, 2) and found.scores[1, 0] > 2 and found.scores[1].abs().argmax() == 0
-    assert found.p_vector[0] < 0.01 < found.p_vector[1] and found.p_all < 0.02
-    assert len(found.null) == 300 and found.p_all == (1 + (found.null >= found.scores.abs().max()).sum().item()) / 301
+    found = transformer.list_scores(torch.eye(12)[:, [4, 7]], paths, range(30))
+    assert found.shape == (3, 2) and found[1, 0] > 2 and found.flatten().abs().topk(2).values[1] < 0.5
     with pytest.raises(ValueError, match="at least two words"):
-        transformer.word_list_test(torch.eye(12), paths, [3])
-
-
-def test_p_values_of_lists_that_mean_nothing_are_uniform():
-    generator = torch.Generator().manual_seed(1)
-    p = []
-    for _ in range(60):
-        paths, vectors = torch.randn(2, 8, 100, generator=generator), torch.randn(8, 3, generator=generator)
-        p.append(transformer.word_list_test(vectors, paths, list(range(10)), n_random=100).p_all)
-    assert 0.35 < sum(p) / len(p) < 0.65 and 0.05 < sum(q < 0.25 for q in p) / len(p) < 0.45
+        transformer.list_scores(torch.eye(12), paths, [3])
 
 
 def test_scores_are_standardised_over_the_vocabulary():
@@ -377,53 +434,63 @@ def test_scores_are_standardised_over_the_vocabulary():
     vectors = torch.randn(5, 3, generator=torch.Generator().manual_seed(4))
     raw = einsum(vectors, paths, "d v, path d vocab -> path v vocab")
     z = (raw - raw.mean(2, keepdim=True)) / raw.std(2, keepdim=True, correction=0)
-    found = transformer.word_list_test(vectors, paths, [2, 9, 30], n_random=2)
-    assert torch.allclose(found.scores, z[:, :, [2, 9, 30]].mean(2), atol=1e-5)
+    found = transformer.list_scores(vectors, paths, [2, 9, 30])
+    assert torch.allclose(found, z[:, :, [2, 9, 30]].mean(2), atol=1e-5)
 
 
-# ---- the released checkpoint: numbers that a change of code must not move
+# ---- the released checkpoints: numbers that a change of code must not move
 
 
-@pytest.fixture(scope="session")
-def swim(released) -> tuple[torch.Tensor, torch.Tensor]:
-    others = ["run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
-    return bilinear.eigendecompose(released.interaction(transformer.output_direction(released, "swim", others)))
+VERBS = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
+NUMBERS = {  # ends of the spectrum of swim, its participation ratio, the swimming words' score and its path, own effect
+    "tinystories": (-0.8545, 0.7656, 49.34, 2.278, 2, -0.907),
+    "tinystories_muon": (-0.8565, 0.4405, 95.35, 3.772, 3, -1.267),
+}
 
 
-def test_the_released_spectrum_of_swim_against_nine_verbs(released, swim):
-    values, _ = swim
-    assert sum(p.numel() for p in released.parameters()) == 2_949_120
-    assert (values[0].item(), values[-1].item()) == pytest.approx((-0.8565, 0.4405), abs=1e-3)
-    power = values.square().sort(descending=True).values.cumsum(0) / values.square().sum()
-    assert int((power < 0.5).sum()) + 1 == 10
+@pytest.fixture(scope="session", params=NUMBERS)
+def one(request) -> tuple:
+    model = BilinearTransformer.from_pretrained(transformer.RELEASED.with_name(request.param))
+    contrast = transformer.output_direction(model, "swim", VERBS[1:])
+    return model, contrast, transformer.strongest_eigenvector(model, contrast), NUMBERS[request.param]
 
 
-def test_the_released_models_swimming_words_stand_in_head_2_of_its_strongest_eigenvector(released, swim):
-    """Over the tokens that stand 50 times in training; the notebook compares the score with random directions."""
-    counts = torch.tensor(json.loads((transformer.RELEASED / "token_counts.json").read_text()))
+def test_the_released_spectra_of_swim_against_nine_verbs(one):
+    model, contrast, _, (lowest, highest, participation, *_) = one
+    values, _ = bilinear.eigendecompose(model.interaction(contrast))
+    assert sum(p.numel() for p in model.parameters()) == 2_949_120
+    assert (values[0].item(), values[-1].item()) == pytest.approx((lowest, highest), abs=1e-3)
+    assert (values.abs().sum() ** 2 / values.square().sum()).item() == pytest.approx(participation, abs=0.1)
+
+
+def test_the_released_models_swimming_words_stand_at_one_end_of_their_strongest_eigenvector(one):
+    """Over the tokens that stand 50 times in training; the notebook compares the score with its nulls."""
+    model, _, strongest, (_, _, _, score, path, _) = one
+    counts = torch.tensor(json.loads((ROOT / model.name / "token_counts.json").read_text()))
     common = (counts >= 50).nonzero().flatten()
     listed = "swim swimming swam water pool sea ocean lake river pond beach boat ship fish shark whale dolphin duck "
     listed += "frog turtle crab shell sand wave waves splash splashed wet dive float island"
-    words = [(common == i).nonzero().item() for i in released.token_ids(listed.split())]
-    paths = transformer.virtual_tokens(released)[:, :, common]
-    found = transformer.word_list_test(swim[1][:, [0, -1]], paths, words, n_random=20)
-    assert found.scores[:, 0].abs().argmax() == 1 + 2
-    assert found.scores[3, 0].abs().item() == pytest.approx(3.772, abs=0.01)
-    assert found.null.max() < 3 and found.scores[:, 1].abs().max() < 3
+    words = [(common == i).nonzero().item() for i in model.token_ids(listed.split())]
+    paths = transformer.virtual_tokens(model)[:, :, common]
+    found = transformer.list_scores(strongest[:, None], paths, words).abs()[:, 0]
+    assert found.argmax() == path and found.max().item() == pytest.approx(score, abs=0.01)
 
 
-def test_the_released_models_loss_and_contributions_on_validation_stories(released, swim):
-    """On 100 stories: nats, what two and sixteen eigenvectors explain, and what the strongest one takes from swim."""
+def test_the_released_models_losses_and_interventions_on_validation_stories(one):
+    """On 300 stories: nats, bits, and what holding the strongest eigenvector of swim does to log p(swim)."""
     if not (data_folder() / "tinystories" / "validation.txt").exists():
         pytest.skip("needs TinyStories: set PAPER_DATA to a folder with tinystories/validation.txt")
-    texts = load_stories("validation", 100).texts
-    encoded = released.encode(texts)
-    nats, n_tokens = transformer.evaluate(released, encoded), sum(len(story) - 1 for story in encoded)
-    assert nats == pytest.approx(2.2, abs=0.2)
-    bits = nats * n_tokens / transformer.characters_covered(released, texts) / math.log(2)
+    model, _, strongest, (*_, effect) = one
+    texts = load_stories("validation", 300).texts
+    encoded = model.encode(texts)
+    nats, n_tokens = transformer.evaluate(model, encoded), sum(len(story) - 1 for story in encoded)
+    assert nats == pytest.approx(2.25, abs=0.2)
+    bits = nats * n_tokens / transformer.characters_covered(model, texts) / math.log(2)
     assert bits == pytest.approx(0.8, abs=0.1)
-    x = torch.cat([x[real] for _, x, real in transformer.mlp_inputs(released, encoded)])
-    forms = [bilinear.truncated_logits(x, swim[0][None], swim[1][None], k)[:, 0] for k in (1, 2, 16, 256)]
-    correlation = torch.corrcoef(torch.stack(forms))[-1].tolist()
-    assert correlation[1:3] == pytest.approx([0.808, 0.931], abs=0.02)
-    assert forms[0].mean().item() == pytest.approx(-3.3, abs=0.2)
+    x = transformer.mlp_inputs(model, encoded)
+    (swim,) = model.token_ids(["swim"])
+    upcoming = torch.tensor([token for ids in encoded for token in (*ids[1:], EOS)])
+    at = (upcoming == swim).nonzero().flatten()
+    held = x.mean(0) @ strongest
+    changes = transformer.changes_by_holding(model, x[at], upcoming[at], strongest[:, None], held[None])
+    assert changes.mean().item() == pytest.approx(effect, abs=0.02)
