@@ -517,9 +517,10 @@ for i, null in enumerate(nulls):
         ax.plot(found.max(), height, ".", color=colours[kind], markersize=4)
     ax.plot(statistics[i], i, "D", color=plotting.VERMILLION, markersize=5)
     text = f"{statistics[i]:.2f}, p = {p[i]:.2g}"
-    ax.text(statistics[i] + 0.08, i, text, va="center", fontsize=7, color=plotting.VERMILLION)
+    beside = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 7}
+    ax.text(1.02, i, text, color=plotting.VERMILLION, **beside)
 labels = [f'{len(listed[name])} words "{name}"\non "{verb}"' for name, verb in TESTS]
-ax.set(yticks=range(len(TESTS)), yticklabels=labels, xlim=(0, 1.15 * statistics.max()))
+ax.set(yticks=range(len(TESTS)), yticklabels=labels, xlim=(0, 1.05 * statistics.max()))
 ax.set(xlabel="largest |mean standardised score| over eight eigenvectors and all paths")
 ax.invert_yaxis()
 fig.legend(loc="outside upper center", ncols=3)
