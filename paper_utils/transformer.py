@@ -471,9 +471,7 @@ def hold(
 
     The MLP reads x - V (V^T x - at) in place of x, at every position; the residual stream keeps x.
     """
-    unit = torch.eye(vectors.shape[1], dtype=vectors.dtype)
-    if not torch.allclose(vectors.T @ vectors, unit, atol=1e-4):
-        raise ValueError(f"hold: needs orthonormal columns, got V^T V = {(vectors.T @ vectors).tolist()}")
+    _check_orthonormal("hold", vectors)
     with torch.no_grad(), (traced := NNsight(model)).trace(ids):
         mlp = traced.transformer.h[layer].mlp
         mlp.input = mlp.input - (mlp.input @ vectors - at) @ vectors.T
@@ -481,17 +479,23 @@ def hold(
     return logits
 
 
+def _check_orthonormal(function: str, vectors: Float[Tensor, "*batch d_model k"]) -> None:
+    products = vectors.mT @ vectors
+    if not torch.allclose(products, torch.eye(products.shape[-1]).to(products), atol=1e-4):
+        raise ValueError(f"{function}: needs orthonormal columns, got V^T V = {products.tolist()}")
+
+
 def changes_by_holding(
     model: BilinearTransformer,
     x: Float[Tensor, "position d_model"],
     upcoming: Int[Tensor, " position"],
-    vectors: Float[Tensor, "d_model vector"],
-    at: Float[Tensor, " vector"],
+    vectors: Float[Tensor, "d_model vector *k"],
+    at: Float[Tensor, " vector *k"],
 ) -> Float[Tensor, "vector position"]:
     """The change of log p(upcoming) by holding what the MLP reads along each of some unit vectors, one at a time.
 
-    The same as `hold` in a model of one layer without norms, where all that follows attention works on each position
-    by itself: `x` is what the MLP reads at the positions of interest, and nothing else is computed.
+    As `hold` in a model of one layer without norms, where what follows attention works on each position by itself:
+    `x` is what the MLP reads at the positions of interest. With a third axis, k orthonormal vectors together.
     """
     if model.config.n_layer > 1 or model.config.normalization:
         raise ValueError(f"changes_by_holding: needs one layer without norms, got {model.config}")
@@ -500,8 +504,9 @@ def changes_by_holding(
         logits = model.lm_head(x + model.transformer.h[0].mlp(read[None])[0])
         return logits.log_softmax(-1).gather(1, upcoming[:, None])[:, 0]
 
-    whole = log_p(x)
-    return torch.stack([log_p(x - torch.outer(x @ v - a, v)) - whole for v, a in zip(vectors.T, at, strict=True)])
+    spans = vectors.reshape(*vectors.shape[:2], -1).movedim(1, 0)
+    _check_orthonormal("changes_by_holding", spans)
+    return torch.stack([log_p(x - (x @ v - a.reshape(-1)) @ v.T) for v, a in zip(spans, at, strict=True)]) - log_p(x)
 
 
 def attention_pattern(

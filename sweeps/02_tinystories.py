@@ -1,7 +1,15 @@
-"""The transformer of notebook 2 by two optimisers, two runs each: what is read off the weights, and what it does.
+"""The transformer of notebook 2 by two optimisers at two recipes: what is read off the weights, and what it does.
 
-Same text, tokenizer, steps, noise, learning rate and weight decay. A run trains for an hour on one thread: those of
-seed 0 are the released checkpoints, others are kept under build/weights/, where the training resumes and leaves them.
+Same text, tokenizer, steps and noise. Recipe "first": learning rate and weight decay as chosen for Muon in the first
+edition. "best": each optimiser's best of the settings in checkpoints/tinystories/README.md, which is one for both.
+A run trains for an hour on one thread: the best ones of seed 0 are the released checkpoints, others are kept under
+build/weights/, where the training resumes and leaves them.
+
+Held, as the mean over ten verbs of the change of log p(verb) right before it, is what the MLP reads along the strongest
+eigenvector (own), the two factors of both ends (topic, gate), both ends together (both), the direction between the
+means before this verb and before the others, taken on every other story and held in the rest, both ways (fitted), and
+of the 64 largest principal components the one that lowers the verb most (components). _often: over the verbs said 100
+times or more. _spill: the mean |change| of the nine others.
 """
 
 import json
@@ -13,8 +21,9 @@ import torch
 from paper_utils import data, transformer
 from paper_utils.files import ROOT, digest
 
-GRID = {"model": ("AdamW 0", "AdamW 1", "Muon 0", "Muon 1")}
-RELEASED = {"AdamW 0": transformer.RELEASED, "Muon 0": transformer.RELEASED.with_name("tinystories_muon")}
+GRID = {"optimiser": ("AdamW", "Muon"), "recipe": ("first", "best"), "seed": (0, 1)}
+RECIPES = {"first": ("0.008", "0.5"), "best": ("0.016", "0.25")}  # learning rate and weight decay
+RELEASED = {"AdamW": transformer.RELEASED, "Muon": transformer.RELEASED.with_name("tinystories_muon")}
 VERBS = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
 SWIMMING = "swim swimming swam water pool sea ocean lake river pond beach boat ship fish shark whale dolphin duck frog "
 SWIMMING += "turtle crab shell sand wave waves splash splashed wet dive float island"
@@ -31,12 +40,14 @@ def auc(score: torch.Tensor, positive: torch.Tensor) -> float:
     return (ranks - n * (n - 1) / 2) / (n * (len(score) - n))
 
 
-def run(stories: data.Stories, model: str) -> dict[str, float | str]:
+def run(stories: data.Stories, optimiser: str, recipe: str, seed: int) -> dict[str, float | str]:
     """Loss; spectrum of swim against nine verbs; its words and those of 400 other words; ten verbs' interventions."""
-    optimiser, seed = model.split()
-    folder = RELEASED.get(model, ROOT / "build" / "weights" / f"tinystories-{optimiser}-{seed}")
+    folder = ROOT / "build" / "weights" / f"tinystories-{optimiser}-{recipe}-{seed}"
+    if recipe == "best" and seed == 0:
+        folder = RELEASED[optimiser]
     if not (folder / "config.json").exists():
-        how = ["--muon" if optimiser == "Muon" else "--no-muon", "--seed", seed, "--threads", "1", "--output", folder]
+        how = ["--muon" if optimiser == "Muon" else "--no-muon", "--seed", str(seed), "--threads", "1"]
+        how += ["--lr", RECIPES[recipe][0], "--weight-decay", RECIPES[recipe][1], "--output", folder]
         subprocess.run([sys.executable, "-m", "checkpoints.tinystories.train", *how], cwd=ROOT, check=True)
     net = transformer.BilinearTransformer.from_pretrained(folder)
     encoded = net.encode(stories.texts)
@@ -53,7 +64,8 @@ def run(stories: data.Stories, model: str) -> dict[str, float | str]:
     others = torch.stack([transformer.strongest_eigenvector(net, net.w_u[i]) for i in words[:400]], dim=1)
 
     def held(vectors: torch.Tensor) -> torch.Tensor:  # [vector verb]: the mean change of log p(verb) right before it
-        changes = transformer.changes_by_holding(net, x[at], upcoming[at], vectors, mean @ vectors)
+        levels = torch.tensordot(mean, vectors, 1)
+        changes = transformer.changes_by_holding(net, x[at], upcoming[at], vectors, levels)
         return changes @ before[at].float() / before.sum(0)
 
     effects, null = held(strongest), held(others[:, ::7]).quantile(0.05, dim=0)
@@ -72,7 +84,18 @@ def run(stories: data.Stories, model: str) -> dict[str, float | str]:
         factors.append(both[:, (projections.mean(0).abs() / projections.std(0)).argsort()])
     topics, gates = torch.stack(factors, dim=1).unbind(2)
     apart = ~torch.eye(len(VERBS), dtype=bool)
-    topic, gate = (held(v).diagonal().mean() for v in (topics, gates))
+    topic, gate = held(topics), held(gates)
+    ends = [torch.linalg.eigh(net.interaction(d))[1][:, [0, -1]] for d in contrasts]
+    both_ends = held(torch.stack(ends, dim=1)).diagonal()
+    components = held(torch.linalg.eigh(torch.cov(x.T))[1][:, -64:])
+    odd, fitted = torch.cat([torch.full((len(ids),), i % 2) for i, ids in enumerate(encoded)]), 0
+    for half in (0, 1):
+        fit, there = at & (odd == half), at & (odd != half)
+        differences = [x[fit & verb].mean(0) - x[fit & ~verb].mean(0) for verb in before.T]
+        units = torch.nn.functional.normalize(torch.stack(differences, dim=1), dim=0)
+        changes = transformer.changes_by_holding(net, x[there], upcoming[there], units, mean @ units)
+        fitted += changes @ before[there].float() / before.sum(0)
+    often = before.sum(0) >= 100  # five of the verbs: enough positions to fit a direction to
     common = (counts >= 50).nonzero().flatten()
     paths = transformer.virtual_tokens(net)[:, :, common]
     columns = [i for i, token in enumerate(common.tolist()) if token in listed]
@@ -88,9 +111,16 @@ def run(stories: data.Stories, model: str) -> dict[str, float | str]:
         "own_null": null.mean(),
         "others": elsewhere,
         "spill": (elsewhere / own).abs(),
-        "topic": topic,
-        "gate": gate,
-        "gate_share": (gate / topic).abs(),
+        "topic": topic.diagonal().mean(),
+        "gate": gate.diagonal().mean(),
+        "gate_share": (gate.diagonal().mean() / topic.diagonal().mean()).abs(),
+        "both": both_ends.mean(),
+        "components": components.amin(0).mean(),
+        "fitted": fitted.diagonal().mean(),
+        "topic_often": topic.diagonal()[often].mean(),
+        "fitted_often": fitted.diagonal()[often].mean(),
+        "topic_spill": topic[apart].abs().mean(),
+        "fitted_spill": fitted[apart].abs().mean(),
         "topics_alike": (topics.T @ topics)[apart].abs().mean(),
         "gates_alike": (gates.T @ gates)[apart].abs().mean(),
         "auc_linear": linear,

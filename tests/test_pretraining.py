@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -175,7 +177,20 @@ def test_the_model_card_states_what_card_json_holds(name, optimiser):
     folder = ROOT / "checkpoints" / name
     text, card = (folder / "README.md").read_text(), read_json(folder / "card.json")
     assert card["recipe"]["muon"] == (optimiser == "Muon") and f"**Optimiser: {optimiser}**" in text
-    assert all(f"| {row['setting']} | {row['nats_per_token']} |" in text for row in card.get("comparison", []))
+    compared = card.get("comparison", [])
+    measured = {"weights", "nats_per_token", "bits_per_character"}
+    settings = [{key: value for key, value in row.items() if key not in measured} for row in compared]
+    assert settings == (train.COMPARED if optimiser == "AdamW" else [])
+    losses = [f"{row['nats_per_token']:.4f}" for row in compared]
+    of = {tuple(setting.values()): loss for setting, loss in zip(settings, losses, strict=True)}
+    if compared:
+        for epochs, lr, decay in train.SEARCHED:
+            both = " | ".join(of[muon, epochs, lr, decay] for muon in (False, True))
+            assert f"| {epochs} | {lr} | {decay} | {both} |" in text
+        assert all(loss in text for loss in losses)
+        for recipe, rows in pd.read_csv(ROOT / "figures/sweeps/02_tinystories.csv").groupby("recipe"):
+            line = next(line for line in text.splitlines() if line.startswith(f"| {recipe}: "))
+            assert re.findall(r"2\.\d{4}", line) == [f"{nats:.4f}" for nats in rows["nats"]]
     stated = [card["final"]["nats_per_token"], card["final"]["bits_per_character"], card["weights"], card["steps"]]
     stated += [card["data"][split]["stories"] for split in ("train", "validation")] + list(card["tokens"].values())
     stated += [card["data"][split][f"tinystories/{split}.txt"] for split in ("train", "validation")]

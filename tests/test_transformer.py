@@ -226,10 +226,13 @@ def test_the_change_at_positions_is_that_of_holding_in_the_whole_model(model, id
     x, upcoming = transformer.trace(model, ids)["mlp_in"][:, :-1].flatten(0, 1), ids[:, 1:].flatten()
     v, at = orthonormal(3), torch.tensor([0.3, -0.5, 2.0], dtype=torch.float64)
     found = transformer.changes_by_holding(model, x, upcoming, v, at)
-    for i in range(3):
-        log_p = [f.log_softmax(-1)[:, :-1] for f in (transformer.hold(model, ids, v[:, [i]], at[[i]]), model(ids))]
+    together = transformer.changes_by_holding(model, x, upcoming, v[:, None], at[None])
+    for change, held in (*zip(found, ([0], [1], [2]), strict=True), (together[0], [0, 1, 2])):
+        log_p = [f.log_softmax(-1)[:, :-1] for f in (transformer.hold(model, ids, v[:, held], at[held]), model(ids))]
         expected = (log_p[0] - log_p[1]).gather(2, ids[:, 1:, None]).flatten()
-        assert torch.allclose(found[i], expected, atol=1e-6)
+        assert torch.allclose(change, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="changes_by_holding: needs orthonormal columns"):
+        transformer.changes_by_holding(model, x, upcoming, v[:, None, [0, 0]], at[None, :2])
     with pytest.raises(ValueError, match="needs one layer without norms"):
         transformer.changes_by_holding(make(KINDS["rms"]), x, upcoming, v, at)
 
@@ -365,7 +368,6 @@ def test_the_released_checkpoint_is_small_and_alive(released):
     assert sum(path.stat().st_size for path in transformer.RELEASED.iterdir()) < 12e6
     assert released.name == "checkpoints/tinystories"
     assert all(parameter.abs().max() > 1e-3 for parameter in released.parameters())
-    assert len(json.loads((transformer.RELEASED / "card.json").read_text())["comparison"]) >= 4
 
 
 def test_the_released_logits_are_those_of_the_written_forward_pass(released):
@@ -443,8 +445,8 @@ def test_scores_are_standardised_over_the_vocabulary():
 
 VERBS = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
 NUMBERS = {  # ends of the spectrum of swim, its participation ratio, the swimming words' score and its path, own effect
-    "tinystories": (-0.8545, 0.7656, 49.34, 2.278, 2, -0.907),
-    "tinystories_muon": (-0.8565, 0.4405, 95.35, 3.772, 3, -1.267),
+    "tinystories": (-2.1280, 1.3582, 88.79, 2.913, 1, -0.947),
+    "tinystories_muon": (-1.4233, 0.9849, 124.77, 3.305, 3, -0.855),
 }
 
 
