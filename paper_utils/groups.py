@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
 from paper_utils import training
+from paper_utils.progress import progress
 
 try:
     from transformer_lens import HookedRootModule
@@ -448,7 +449,7 @@ def train(
     start, history = 0, {"epoch": []}
     if resume is not None and resume.exists():
         start, history = training.load_run(resume, recipe, model, [optimizer])
-    report = training.progress(config.epochs, str(group))
+    report = progress(config.epochs, str(group))
     for epoch in range(start, config.epochs + 1):
         every = config.log_every if epoch >= 10 * config.log_every else max(1, config.log_every // 8)
         if (epoch % every == 0 or epoch == config.epochs) and epoch not in history["epoch"]:

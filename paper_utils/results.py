@@ -26,6 +26,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from paper_utils import numerics
 from paper_utils.files import ROOT, digest, replacing
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
@@ -154,7 +155,8 @@ def save_page(fig: plotly.graph_objects.Figure, name: str, *, alt: str) -> None:
 def record(**numbers: object) -> None:
     """Record numbers that the paper states: record(accuracy=0.98, losses=history["loss"]).
 
-    Each is a finite number, a string, or a list of them; else ValueError. RuntimeError before `begin`.
+    Each is a finite number, a string, or a list of them; else ValueError. RuntimeError before `begin`. Floats keep
+    eight significant digits: what differs behind them tells processors apart, not results.
     """
     run = _open_run("record")
     for name, value in numbers.items():
@@ -162,7 +164,12 @@ def record(**numbers: object) -> None:
         for item in value if isinstance(value, (list, tuple)) else [value]:
             if not isinstance(item, (bool, int, float, str)) or (isinstance(item, float) and not math.isfinite(item)):
                 raise ValueError(f"record: {name!r} must hold finite numbers or strings, got {item!r}")
-        run.numbers[name] = list(value) if isinstance(value, tuple) else value
+        run.numbers[name] = [rounded(v) for v in value] if isinstance(value, (list, tuple)) else rounded(value)
+
+
+def rounded(value: object) -> object:
+    """A float to eight significant digits; anything else as it is."""
+    return float(f"{value:.8g}") if isinstance(value, float) else value
 
 
 def read_sweep(name: str) -> pd.DataFrame:
@@ -198,15 +205,19 @@ def finish() -> None:
     global _run
     run = _open_run("finish")
     ours = [name.partition(".")[2] for name in sys.modules if name.startswith("paper_utils.")]
+    ours = [name for name in ours if (ROOT / "paper_utils" / f"{name}.py").exists() and name != "progress"]
+    drawn = [name for name in sys.modules if (ROOT / "notebooks" / f"{name.replace('.', '/')}.py").exists()]
     record = {
         **{key: getattr(run, key) for key in ("notebook", "mode", "seeds", "source", "stamp", "inputs")},
-        "modules": sorted(name for name in ours if (ROOT / "paper_utils" / f"{name}.py").exists()),
+        "modules": sorted([*ours, *(name for name in drawn if name.startswith("draw."))]),
         "environment": {
             "python": platform.python_version(),
             **{name: version(name) for name in ENVIRONMENT},
             # Of torch, and below of training, only where the notebook itself loaded it.
             "threads": torch.get_num_threads() if (torch := sys.modules.get("torch")) else 1,
             "cpu_capability": torch.backends.cpu.get_cpu_capability() if torch else "",
+            "numerics": numerics.mode(),
+            "processor": numerics.processor(),
             "system": platform.system(),
         },
         "weights": dict(runs.USED) if (runs := sys.modules.get("paper_utils.runs")) else {},

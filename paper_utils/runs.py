@@ -1,8 +1,8 @@
 """Trainings done once: each is kept by recipe, data and code, and what is missing is trained side by side.
 
-Here that means processes of this machine, as many as torch has threads; with the environment variable
-SCHEDULER=tcp://host:port it means the workers of a Dask cluster. Each training has one thread in either case: steps as
-small as ours gain nothing from a second one, and the result does not depend on how many cores a machine has.
+Here that means processes of this machine, one a core; with the environment variable SCHEDULER=tcp://host:port it means
+the workers of a Dask cluster. Each training has one thread in either case: steps as small as ours gain nothing from a
+second one, and the result does not depend on how many cores a machine has.
 """
 
 import ast
@@ -10,15 +10,12 @@ import functools
 import hashlib
 import inspect
 import json
-import linecache
-import math
 import os
 import platform
 import re
 import signal
 import sys
 import sysconfig
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +23,7 @@ from concurrent.futures import Future, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, MappingProxyType, ModuleType
 
 import cloudpickle
 import numpy as np
@@ -34,10 +31,10 @@ import torch
 from loky import ProcessPoolExecutor
 from torch import Tensor, nn
 
-from paper_utils import training
-from paper_utils.files import ROOT, digest
+from paper_utils import numerics, training
+from paper_utils.files import ROOT, digest, normalised
+from paper_utils.progress import progress
 
-Row = Mapping[str, float | str]  # the measures of one model
 USED: dict[str, str] = {}  # files of build/weights/ that this process asked for: "trained" by it, or "kept" before
 PATIENCE = 5  # seconds for a scheduler, and then for its first worker, to answer
 
@@ -52,65 +49,81 @@ def cached(
 
     train(model, data, *rest), or train(model, *rest) where there is no data, trains the model in place and returns its
     history. It may run in another process, to which its arguments are copied; a function of a notebook works too. Each
-    call is (model, *rest) with an untrained model, the longest first. Weights and history are kept under build/weights/
-    as safetensors, never a pickle; the history travels in the file's metadata as JSON.
+    call is (model, *rest) with an untrained model, the longest first; a dict at its end holds keyword arguments.
+    Weights and history are kept under build/weights/ as safetensors, never a pickle; the history travels in the file's
+    metadata as JSON.
 
     Raises: whatever a training raised, after the others have ended and are kept, with notes that name the calls;
         RuntimeError where a worker died, or has another version of the code or of torch; ConnectionError where no
         scheduler, or no worker of it, answers.
     """
-    calls = [_Call(train, model, tuple(rest)) for model, *rest in calls]
-    if len({id(call.model) for call in calls}) < len(calls):
+    return [(model, history) for model, history, _ in trained(train, calls, data)]
+
+
+def trained(
+    train: Callable[..., training.History], calls: Iterable[tuple], data: object = None
+) -> list[tuple[nn.Module, training.History, dict[str, str]]]:
+    """Do what `cached` does; returns with each model and history what trained it: versions and numerics."""
+    prepared = []
+    for model, *rest in calls:
+        named = rest.pop() if rest and isinstance(rest[-1], dict) else {}
+        prepared.append(_Call(train, model, tuple(rest), named))
+    if len({id(call.model) for call in prepared}) < len(prepared):
         raise ValueError("cached: one model stands in two calls, but each call trains its own: build one for each")
-    found = _results(calls, data)
-    for call, (state, _) in zip(calls, found, strict=True):
+    found = _results(prepared, data)
+    for call, (state, _) in zip(prepared, found, strict=True):
         call.model.load_state_dict(state)
-    return [(call.model, json.loads(said["result"])) for call, (_, said) in zip(calls, found, strict=True)]
+    said = [{name: json.loads(told[name]) for name in ("result", "machine")} for _, told in found]
+    return [(call.model, told["result"], told["machine"]) for call, told in zip(prepared, said, strict=True)]
 
 
-def measured(
-    run: Callable[..., Row | list[Row]], points: Iterable[Mapping[str, object]], data: object = None
-) -> list[tuple[Row | list[Row], dict[str, str]]]:
-    """Call run(data, **point), or run(**point) where there is no data, for each point that was not measured before.
+def side_by_side(function: Callable, calls: Sequence[tuple], data: object = None) -> list:
+    """Return function(*call) of each call, in processes of one thread each, one a core; nothing is kept.
 
-    Returns of each point what run returned, a row or a list of rows (one for each model of a batch, say), and the
-    machine that measured it (versions, processor). Raises what `cached` does, and ValueError for a measure that is
-    neither a finite number nor a text.
+    Where there is data, it comes first: function(data, *call). Raises what the first failing call raised.
     """
-    found = _results([_Call(run, point=dict(point)) for point in points], data)
-    return [(json.loads(said["result"]), json.loads(said["machine"])) for _, said in found]
+    prepared = [_Call(function, None, tuple(call)) for call in calls]
+    if (n := min(numerics.processes(), len(prepared))) < 2:
+        return [call.result(data) for call in prepared]
+    with _processes(data, "", n) as submit:
+        return [future.result() for future in [submit(call) for call in prepared]]
 
 
 @dataclass(frozen=True, eq=False)
 class _Call:
     function: Callable
-    model: nn.Module | None = None
+    model: nn.Module | None  # None: a measure, whose result is returned and not kept
     rest: tuple = ()
-    point: Mapping[str, object] = field(default_factory=dict)
+    named: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        told = self.point or [each for each in self.rest if isinstance(each, (int, float, str)) or is_dataclass(each)]
+        told = self.named or [each for each in self.rest if isinstance(each, (int, float, str)) or is_dataclass(each)]
         return f"{self.function.__name__}, {told}"
 
     def path(self, data: str) -> Path:
         """Where its result is kept; `data` is the identity of the data."""
-        told = [identity([self.model, self.rest, self.point]), data, code(self.function), torch.__version__]
+        told = [identity([self.model, self.rest, self.named]), data, identity(self.function)]
+        told += [torch.__version__, numerics.mode()]
         key = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
         name = f"{self.function.__module__.rpartition('.')[2]}-{self.function.__name__}"
         return ROOT / "build" / "weights" / f"{name}-{key}.safetensors"
 
-    def __call__(self, data: object) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Train or measure on one thread; the trained weights, and the texts that are kept beside them."""
+    def result(self, data: object) -> object:
+        """What the function returns, called on one thread."""
         given = [each for each in (self.model, data) if each is not None]
         # Two calls in one process (a Dask worker with several threads) would draw from one global generator.
         with _ALONE, training.threads(1):
-            result = self.function(*given, *self.rest, **self.point)
-        for row in () if self.model is not None else result if isinstance(result, list) else [result]:
-            if not all(isinstance(v, str) or (isinstance(v, (int, float)) and math.isfinite(v)) for v in row.values()):
-                raise ValueError(f"{self}: a measure must be a finite number or a text, got {row}")
+            return self.function(*given, *self.rest, **self.named)
+
+    def __call__(self, data: object) -> object:
+        """Train, and return the weights with the texts that are kept beside them; of a measure, return its result."""
+        result = self.result(data)
+        if self.model is None:
+            return result
         machine = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
         machine |= {"cpu_capability": torch.backends.cpu.get_cpu_capability(), "system": platform.system()}
-        state = {} if self.model is None else {k: v.detach().cpu() for k, v in self.model.state_dict().items()}
+        machine |= {"numerics": numerics.mode()}
+        state = {k: v.detach().cpu() for k, v in self.model.state_dict().items()}
         return state, {"result": json.dumps(result), "machine": json.dumps(machine), "call": str(self)}
 
 
@@ -120,37 +133,78 @@ _ALONE = threading.Lock()
 # ---- What an equal call is
 
 
-def identity(value: object) -> str:
-    """A text that two arguments share only if a training cannot tell them apart.
+def identity(value: object, seen: set[int] | None = None) -> str:
+    """Serialise an argument for the key: two values share a text only if a training cannot tell them apart.
 
-    Arrays count by type, shape and content, functions and classes by their source (`code`), models and other objects
-    of our own classes by class and attributes. Tensors also by device and by whether they are trained.
+    Arrays count by type, shape and content; tensors also by device and by whether they are trained; models and other
+    objects of our own classes by class and attributes. What paper_utils defines counts by the normalised source of its
+    module and of those that this one imports; another function or class of ours, by its bytecode and by the values
+    that it names, its docstrings left out; what is installed, by its name.
 
     Raises:
         TypeError: an object of an installed package, which has no content to tell it by.
     """
+    seen = set() if seen is None else seen
+
+    def of(value: object) -> str:
+        return identity(value, seen)
+
     if isinstance(value, Tensor):
         content = value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
-        return f"{value.dtype} on {value.device}, trained: {value.requires_grad}, {value.shape}: {identity(content)}"
+        return f"{value.dtype} on {value.device}, trained: {value.requires_grad}, {value.shape}: {of(content)}"
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return f"{value.dtype}{value.shape}{hashlib.sha256(np.ascontiguousarray(value)).hexdigest()}"
-    if isinstance(value, dict):
-        return str({identity(k): identity(v) for k, v in value.items()})
+    if isinstance(value, (dict, MappingProxyType)):
+        return str({of(k): of(v) for k, v in value.items()})
     if isinstance(value, (list, tuple, range)):
-        return str([identity(v) for v in value])
+        return str([of(v) for v in value])
     if isinstance(value, (set, frozenset)):
-        return str(sorted(identity(v) for v in value))
+        return str(sorted(of(v) for v in value))
+    if isinstance(value, functools.partial):
+        return of(["partial", value.func, value.args, value.keywords])
     if inspect.ismethod(value):
-        return identity([value.__self__, value.__func__])
-    if inspect.isroutine(value) or isinstance(value, type):
-        return code(value)
+        return of([value.__self__, value.__func__])
+    if isinstance(value, (staticmethod, classmethod)):
+        return of(value.__func__)
+    if isinstance(value, property):
+        return of([value.fget, value.fset])
+    if inspect.isroutine(value) or isinstance(value, (type, ModuleType)):
+        return _code(value, seen)
     if isinstance(value, Path) and value.is_relative_to(ROOT):
         return repr(value.relative_to(ROOT))  # wherever this checkout lies
     if value is None or isinstance(value, (int, float, complex, str, bytes, Path, np.generic, torch.dtype)):
         return repr(value)
     if isinstance(value, nn.Module) or (_ours(type(value).__module__) and hasattr(value, "__dict__")):
-        return identity([type(value), vars(value)])
+        return of([type(value), vars(value)])
     raise TypeError(f"runs: {value!r} has no content to tell it by: pass numbers, dataclasses, tensors or modules")
+
+
+def _code(thing: Callable | ModuleType, seen: set[int]) -> str:
+    """Tell code as `identity` says; what was met before in this call, by its name."""
+    thing = inspect.unwrap(thing) if inspect.isroutine(thing) else thing
+    module = getattr(thing, "__module__", None) or getattr(thing, "__name__", "")
+    name = f"{module}.{getattr(thing, '__qualname__', '')}"
+    if module.startswith("paper_utils"):
+        return name + _package(module)
+    if not _ours(module) or id(thing) in seen:
+        return name
+    seen.add(id(thing))
+    if isinstance(thing, ModuleType):
+        return name + normalised(Path(thing.__file__).read_text(encoding="utf-8"))
+    if isinstance(thing, type):
+        named = {k: v for k, v in vars(thing).items() if k not in ("__doc__", "__module__", "__firstlineno__")}
+        values = [*thing.__bases__, *named, *named.values()]
+    else:
+        scope, names = thing.__globals__, _names(thing.__code__)
+        values = [_bytecode(thing.__code__), thing.__defaults__, thing.__kwdefaults__]
+        values += [cell.cell_contents for cell in thing.__closure__ or ()]
+        # Looked up anew each time: a notebook may give a global name another value between two calls.
+        values += [scope[each] for each in names if each in scope]
+    told = []
+    for each in values:
+        with suppress(TypeError):  # an object of an installed class among the names: nothing tells it
+            told.append(identity(each, seen))
+    return f"{name} {told}"
 
 
 def _ours(module: str) -> bool:
@@ -161,75 +215,46 @@ def _ours(module: str) -> bool:
     return module == "__main__" or bool(file and not installed)
 
 
-def code(*things: Callable) -> str:
-    """The hash of the source of functions and classes and of all that they name; of installed packages, of the name.
-
-    Comments and docstrings do not count. What is reached through an argument only (a method of an unknown object) is
-    not followed: `identity` adds the classes of arguments. A global object of an installed class does not count.
-    """
-    seen, told, todo = set(), [], list(things)
-    while todo:
-        if (thing := inspect.unwrap(todo.pop())) in seen:
-            continue
-        seen.add(thing)
-        source, names = _source(thing) if _ours(thing.__module__) else ("", ())
-        told.append(f"{thing.__module__}.{thing.__qualname__} {source}")
-        # Looked up anew each time: a notebook may give a global name another value between two calls.
-        scope, values = dict(vars(sys.modules[thing.__module__])) if source else {}, []
-        if inspect.isfunction(thing) and source:
-            scope = {k: v for k, v in scope.items() if k not in thing.__code__.co_varnames}
-            scope |= inspect.getclosurevars(thing).nonlocals
-            values = [thing.__defaults__, thing.__kwdefaults__]
-        for first, *rest in (name.split(".") for name in names):
-            value = scope.get(first)
-            for name in rest:
-                ours = isinstance(value, ModuleType) and _ours(value.__name__)
-                value = getattr(value, name, None) if ours else None
-            values.append(value)
-        for value in values:
-            if inspect.isroutine(value) or isinstance(value, type):
-                todo.append(value)
-            elif not isinstance(value, ModuleType):
-                with suppress(TypeError):
-                    told.append(identity(value))
-    return hashlib.sha256(repr(sorted(told)).encode()).hexdigest()
-
-
 @functools.cache  # so that a file edited during a long run does not change what is thought to run
-def _source(thing: Callable) -> tuple[str, list[str]]:
-    """The source of a function or class without comments and docstrings, and the (dotted) names in it."""
-    if thing.__name__ == "<lambda>":  # whose source is the whole line that it stands in
-        names = [*thing.__code__.co_names, *thing.__code__.co_freevars]
-        return _compiled(thing.__code__), [*names, *(f"{a}.{b}" for a in names for b in names)]
-    tree = _tree(thing)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
-            node.body[0] = ast.Pass()
-    named = (ast.unparse(node) for node in ast.walk(tree) if isinstance(node, (ast.Name, ast.Attribute)))
-    return ast.unparse(tree), [name for name in named if re.fullmatch(r"[\w.]+", name)]
+def _package(module: str) -> str:
+    """Hash the normalised source of a module of paper_utils and of those of the package that it imports."""
+    sources, todo = {}, [module.removeprefix("paper_utils.")]
+    while todo:
+        name = todo.pop()
+        path = Path(__file__).parent / f"{name}.py"
+        # How far a training is shown decides no weight.
+        if name in sources or name == "progress" or not path.exists():
+            continue
+        sources[name] = normalised(path.read_text(encoding="utf-8"))
+        for node in ast.walk(ast.parse(sources[name])):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("paper_utils"):
+                todo += [node.module.removeprefix("paper_utils."), *(alias.name for alias in node.names)]
+    return hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()
 
 
-def _tree(thing: Callable) -> ast.AST:
-    try:
-        return ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    except OSError:
-        # A class of a notebook, of which Python before 3.13 knows no source: it is in the cell of its methods.
-        files = [f.__code__.co_filename for f in vars(thing).values() if inspect.isfunction(f)]
-        cells = [ast.parse("".join(linecache.getlines(file))) for file in files]
-        nodes = (node for cell in cells for node in ast.walk(cell) if isinstance(node, ast.ClassDef))
-        return next((node for node in nodes if node.name == thing.__name__), ast.Module([], []))
+def _names(code: CodeType) -> list[str]:
+    inner = [name for const in code.co_consts if isinstance(const, CodeType) for name in _names(const)]
+    return [*dict.fromkeys([*code.co_names, *inner])]
 
 
-def _compiled(code: CodeType) -> str:
-    consts = [_compiled(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-    return f"{code.co_code.hex()} {code.co_names} {code.co_freevars} {consts}"
+def _bytecode(code: CodeType) -> str:
+    """The instructions and constants of a function, without lines, file and docstring."""
+    # A function's first constant is its docstring, or None.
+    consts = (
+        code.co_consts[1:] if isinstance((*code.co_consts, None)[0], str) and code.co_name[0] != "<" else code.co_consts
+    )
+    told = [
+        _bytecode(c) if isinstance(c, CodeType) else identity(c) if isinstance(c, frozenset) else repr(c)
+        for c in consts
+    ]
+    return f"{code.co_code.hex()} {code.co_names} {code.co_freevars} {told}"
 
 
 # ---- Doing what is missing
 
 
 def _results(calls: Sequence[_Call], data: object) -> list[tuple[dict[str, Tensor], dict[str, str]]]:
-    """Weights and metadata of each call, from build/weights/ or by doing it; each is kept as soon as it is done."""
+    """Return weights and metadata of each call, read from build/weights/ or made; each is kept once it is done."""
     told = identity(data)  # once: an image set is 220 MB
     paths = [call.path(told) for call in calls]
     missing = {path: call for path, call in zip(paths, calls, strict=True) if not path.exists()}
@@ -244,9 +269,9 @@ def _results(calls: Sequence[_Call], data: object) -> list[tuple[dict[str, Tenso
             error.add_note(f"runs: {missing[path]}: {error!r}")
             errors.append(error)
 
-    scheduler, n = os.environ.get("SCHEDULER", ""), min(torch.get_num_threads(), len(missing))
+    scheduler, n = os.environ.get("SCHEDULER", ""), min(numerics.processes(), len(missing))
     if missing and (scheduler or n > 1):
-        report = training.progress(len(missing), "trainings done")
+        report = progress(len(missing), "trainings done")
         with (_cluster if scheduler else _processes)(data, scheduler, n) as submit:
             waiting = {submit(call): path for path, call in missing.items()}
             for done, future in enumerate(as_completed(waiting), 1):
@@ -292,8 +317,8 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _work(call: bytes, data: bytes | None = None, expected: str = "") -> tuple[dict[str, Tensor], dict[str, str]]:
-    """What a worker does with a call; `data` and `expected` are given where it is a cluster's."""
+def _work(call: bytes, data: bytes | None = None, expected: str = "") -> object:
+    """Do a call in a worker; `data` and `expected` are given where it is a cluster's."""
     if expected and expected != _version():
         raise RuntimeError(f"this worker has {_version()}, the machine that asked has {expected}: they must be equal")
     # Progress of several processes would only overwrite each other's line.

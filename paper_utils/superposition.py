@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from paper_utils import training
 from paper_utils.data import Images
+from paper_utils.progress import progress
 
 Source = Callable[[int, torch.Generator], Tensor]  # (batch size, generator) -> x [instance batch feature]
 GEOMETRIES = {  # the angles from each feature to the next around the circle, in degrees
@@ -310,7 +311,7 @@ def train_toy(
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     generator = torch.Generator(model.w.device).manual_seed(seed)
     importance = importance.to(model.w.device)
-    report = training.progress(config.steps, "toy")
+    report = progress(config.steps, "toy")
     first, total = int(0.9 * config.steps), torch.zeros_like(model.b[:, 0])
     for step in range(1, config.steps + 1):
         x = source(config.batch_size, generator)

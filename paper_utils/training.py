@@ -1,10 +1,8 @@
-"""Training: the generators' seeds, the one fit loop, progress, and weights on disk."""
+"""Training: the generators' seeds, the one fit loop, and weights on disk."""
 
 import json
 import math
-import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +11,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from tqdm import tqdm
 
 from paper_utils.files import replacing
+from paper_utils.progress import progress
 
 History = dict[str, list]  # of numbers, or of nested lists of them
 
@@ -44,32 +42,6 @@ def check_device(name: str) -> None:
         here += [kind, *(f"{kind}:{i}" for i in range(torch.accelerator.device_count()))]
     if name not in here:
         raise ValueError(f"DEVICE is {name!r}, but torch {torch.__version__} finds only {', '.join(here)} here")
-
-
-def progress(total: int, label: str) -> Callable[..., None]:
-    """A function `report(step, **metrics)` that shows how far a training is.
-
-    Under the runner it goes to the terminal that started the run; called by a person, to a tqdm bar on stderr.
-    Nothing of it stays in a notebook's outputs when the runner executes it.
-    """
-    path = os.environ.get("PAPER_PROGRESS")
-    bar = None if path else tqdm(total=total, desc=label, leave=False)
-    last = -1.0
-
-    def report(step: int, **metrics: float) -> None:
-        nonlocal last
-        text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        if bar is not None:
-            bar.set_postfix_str(text, refresh=False)
-            bar.update(step - bar.n)
-            if step >= total:
-                bar.close()
-        elif step >= total or time.monotonic() - last > 0.5:
-            last = time.monotonic()
-            with open(path, "a") as file:
-                file.write(f"{label} {step}/{total}  {text}\n")
-
-    return report
 
 
 def fit(
@@ -156,8 +128,8 @@ def threads(n: int) -> Iterator[None]:
 
 
 @contextmanager
-def going_on_later() -> Iterator[None]:
-    """For commands that train for long and `save_run` on the way: Ctrl-C ends them with a word, not a traceback."""
+def exit_on_interrupt() -> Iterator[None]:
+    """Turn Ctrl-C into one message and exit status 130, in commands that `save_run` on the way."""
     try:
         yield
     except KeyboardInterrupt:

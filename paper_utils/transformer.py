@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from paper_utils import hub, training
 from paper_utils.files import ROOT, data_folder, read_json, replacing
+from paper_utils.progress import progress
 
 RELEASED = ROOT / "checkpoints" / "tinystories"
 PUBLISHED = "tdooms/TinyStories-1-1024-i5n"
@@ -450,7 +451,7 @@ def mlp_inputs(
     starts = torch.tensor([0, *map(len, stories)]).cumsum(0).tolist()
     inputs = torch.empty(starts[-1], model.config.d_model, dtype=model.w_u.dtype)
     order = sorted(range(len(stories)), key=lambda i: len(stories[i]))
-    report = training.progress(len(order), "activations")
+    report = progress(len(order), "activations")
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         x = trace(model, padded([stories[i] for i in rows])[0], layer)["mlp_in"]

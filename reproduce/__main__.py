@@ -9,7 +9,8 @@ from pathlib import Path
 from paper_utils.files import ROOT
 from reproduce import claims, record, report, run
 
-MAKES_OWN = ("PYTHON", "N", "PAPER_DATA", "SCHEDULER", "TORCH")  # of make, no notebook takes them
+# Of make: no notebook takes them.
+MAKES_OWN = ("PYTHON", "N", "PAPER_DATA", "SCHEDULER", "TORCH", "EXACT", "FAST")
 
 
 def main(words: Sequence[str]) -> int:
@@ -25,7 +26,10 @@ def main(words: Sequence[str]) -> int:
     if command not in ("figures", "quick", "why"):
         print(__doc__)
         return 2
-    given = dict(word.split("=", 1) for word in rest if word.split("=")[0] not in MAKES_OWN)
+    words = dict(word.split("=", 1) for word in rest)
+    given = {name: value for name, value in words.items() if name not in MAKES_OWN}
+    if words.get("EXACT") or words.get("FAST"):
+        os.environ["PAPER_NUMERICS"] = "exact" if words.get("EXACT") else "free"
     try:
         jobs = run.plan(command, given, given.pop("NB", ""))
         if command != "why":

@@ -11,7 +11,8 @@ import jupytext
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from paper_utils.files import ROOT
+from paper_utils import numerics
+from paper_utils.files import ROOT, normalised
 
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 HEADING_OR_CAPTION = re.compile(r"^#+ ([^\n]+)|\*\*Figure `([a-z0-9_*]+)`\.\*\*(.*?)(?=\n\s*\n|\Z)", re.M | re.S)
@@ -134,15 +135,23 @@ def only_on_colab(source: str) -> bool:
     return bool(COLAB.fullmatch(source))
 
 
+def numerics_asked(values: Mapping[str, object]) -> str:
+    """The numerics that a run with these parameters takes: quick runs are free, others as PAPER_NUMERICS says."""
+    return "free" if values.get("MODE") == "quick" else numerics.chosen()
+
+
 def fingerprint(path: Path, values: Mapping[str, object], root: Path = ROOT) -> dict[str, str]:
-    """What can decide a notebook's result, each part by its hash: code cells, parameters, the lock, each module."""
-    # Without the cell for Colab: the repository's address stands in it and decides no figure.
-    cells = [cell.source for cell in code_cells(read(path)) if not only_on_colab(cell.source)]
-    lock = root / "requirements.lock"
+    """Hash what can decide a notebook's result, part by part: code cells, parameters, numerics, each module.
+
+    Python counts as `files.normalised`; the cell for Colab, where the repository's address stands, not at all.
+    """
+    cells = [normalised(cell.source) for cell in code_cells(read(path)) if not only_on_colab(cell.source)]
     parts = {"code": "\n\f".join(cells), "parameters": json.dumps(dict(values), sort_keys=True)}
-    parts["lock"] = lock.read_text(encoding="utf-8") if lock.exists() else ""
-    for file in sorted((root / "paper_utils").glob("[!.]*.*")):
-        # What is no module, the template of interactive pages, belongs to the module that reads it.
-        part = f"module {file.stem if file.suffix == '.py' else 'results'}"
-        parts[part] = parts.get(part, "") + file.read_text(encoding="utf-8")
-    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in parts.items()}
+    modules = {f"module {file.stem}": file for file in (root / "paper_utils").glob("[!.]*.py")}
+    modules |= {f"module draw.{file.stem}": file for file in (root / "notebooks" / "draw").glob("[!.]*.py")}
+    parts |= {part: normalised(file.read_text(encoding="utf-8")) for part, file in sorted(modules.items())}
+    # The template of interactive pages belongs to the module that reads it.
+    for file in sorted((root / "paper_utils").glob("[!.]*.html")):
+        parts["module results"] = parts.get("module results", "") + file.read_text(encoding="utf-8")
+    made = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in parts.items()}
+    return made | {"numerics": numerics_asked(values)}

@@ -12,12 +12,14 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import nbformat
 from PIL import Image
 
-from paper_utils.files import ROOT, data_folder, digest, read_json, replacing
+from paper_utils.files import ROOT, data_folder, digest, normalised, read_json, replacing
 from reproduce import notebook as nb
 
 
@@ -64,7 +66,7 @@ def complete(record: Mapping, values: Mapping, fingerprint: Mapping, cost: Mappi
     # Every run writes generated files: they do not make a tree dirty. A module that git does not know yet does.
     generated = [f":!{path}" for path in ("figures", "notebooks/*.ipynb", "README.md", "CLAIMS.md")]
     commit = {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", ".", *generated))}
-    parts = {"code", "parameters", "lock", *(f"module {name}" for name in record["modules"])}
+    parts = {"code", "parameters", "numerics", *(f"module {name}" for name in record["modules"])}
     made_from = {part: sha for part, sha in fingerprint.items() if part in parts}
     whole = {**record, **cost, **commit, "parameters": dict(values), "made_from": made_from}
     return whole | {"sealed": seal(whole)}
@@ -122,9 +124,16 @@ def stale_because(path: Path, values: Mapping[str, object], folder: Path, root: 
 
 
 def changes(path: Path, values: Mapping, record: Mapping, root: Path, data: Path | None = None) -> list[str]:
-    """What a record was made from that is something else now, in words; without `data`, only what git has."""
+    """List the inputs of a record that changed since its run, in words; without `data`, only what git has."""
     now = nb.fingerprint(path, values, root)
     reasons = [f"{part} changed" for part, sha in sorted(record["made_from"].items()) if now.get(part) != sha]
+    if record["made_from"].get("numerics") == "exact" and "numerics changed" in reasons:
+        reasons.remove("numerics changed")  # exact numbers serve where free ones are asked for
+    for name, there in record["environment"].items():
+        with suppress(PackageNotFoundError):  # what is no package: threads, the processor
+            # Builds for a CPU and for CUDA are of one version.
+            if (here := version(name)).partition("+")[0] != str(there).partition("+")[0]:
+                reasons.append(f"{name} is {here}, was {there}")
     for name, sha in record["inputs"].items():
         folder = root if (root / name).exists() or name.startswith(("checkpoints/", "figures/sweeps/")) else data
         if folder and digest(folder / name, "md5" if len(sha) == 32 else "sha256") != sha:
@@ -166,7 +175,8 @@ def refresh(root: Path = ROOT) -> list[str]:
         notebook, executed = nb.read(path), executed_copy(root / "figures" / path.stem, root)
         ours, ran = nb.code_cells(notebook), nb.code_cells(nbformat.read(executed, 4)) if executed.exists() else []
         # The cell for Colab may differ: `make address` changes it, and no figure.
-        done, asked = ([nb.only_on_colab(cell.source) or cell.source for cell in cells] for cells in (ran, ours))
+        plain = [[nb.only_on_colab(cell.source) or normalised(cell.source) for cell in cells] for cells in (ran, ours)]
+        done, asked = plain
         if done != asked:
             found.append(f"{path.stem}: no full run on the real data of its code as it is: `make figures` first")
             continue

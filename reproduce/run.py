@@ -20,6 +20,7 @@ import psutil
 from filelock import FileLock, Timeout
 from nbformat import NotebookNode
 
+from paper_utils import numerics
 from paper_utils.files import ROOT, digest, read_json, replacing
 from reproduce import notebook as nb
 from reproduce import record as records
@@ -219,9 +220,10 @@ def start(job: Job, threads: int) -> bool:
         return False
     defaults = nb.parameters(job.source)
     given = {name: value for name, value in job.values.items() if value != defaults.get(name)}
-    env = os.environ | {"PAPER_OUT": str(job.staging), "PAPER_PROGRESS": str(job.staging / "progress.log")}
-    env |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "MPLBACKEND": "agg"}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    env = numerics.environment(nb.numerics_asked(job.values), threads) | {"MPLBACKEND": "agg"}
+    env |= {"PAPER_OUT": str(job.staging), "PAPER_PROGRESS": str(job.staging / "progress.log")}
+    # As in Jupyter, which starts in notebooks/: there draw/ lies.
+    env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "notebooks"), *filter(None, [env.get("PYTHONPATH")])])
     # Threads that wait by spinning for long take the processor from each other as soon as anything else runs here;
     # none at all costs much too. Measured on training steps of notebook 1, alone and beside another process.
     env["GOMP_SPINCOUNT"] = "100000"

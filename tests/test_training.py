@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from paper_utils import training
+from paper_utils.progress import progress
 
 
 def linear(seed: int) -> nn.Linear:
@@ -95,7 +96,7 @@ def test_fit_refuses_what_it_cannot_batch_and_stops_where_the_loss_is_no_number(
 
 def test_progress_goes_to_the_file_the_runner_names(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PAPER_PROGRESS", str(tmp_path / "log"))
-    report = training.progress(2, "SAE")
+    report = progress(2, "SAE")
     report(2, loss=0.25)
     assert (tmp_path / "log").read_text() == "SAE 2/2  loss 0.25\n"
     assert capsys.readouterr() == ("", "")
@@ -116,7 +117,7 @@ def test_a_device_that_is_not_here_is_refused_naming_those_that_are(monkeypatch)
 
 
 def test_ctrl_c_ends_a_long_training_with_a_word(capsys):
-    with pytest.raises(SystemExit) as ended, training.going_on_later():
+    with pytest.raises(SystemExit) as ended, training.exit_on_interrupt():
         raise KeyboardInterrupt
     assert ended.value.code == 130 and "goes on from its last checkpoint" in capsys.readouterr().err
 

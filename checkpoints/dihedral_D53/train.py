@@ -82,5 +82,5 @@ def write(
 
 
 if __name__ == "__main__":
-    with training.going_on_later():
+    with training.exit_on_interrupt():
         main()

@@ -27,6 +27,7 @@ from torch import nn
 
 from paper_utils import data, training, transformer
 from paper_utils.files import ROOT, read_json, replacing
+from paper_utils.progress import progress
 from paper_utils.transformer import RELEASED, SPECIALS, BilinearTransformer, TransformerConfig
 
 CONFIG = TransformerConfig(d_model=256, d_hidden=768, n_head=4)
@@ -126,7 +127,7 @@ def pretrain(
     step, history = 0, {"step": [], "loss": [], "validation_loss": [], "seconds": []}
     if resume is not None and resume.exists():
         step, history = training.load_run(resume, key, model, optimizers)
-    report = training.progress(total, "pretraining") if rank == 0 else lambda *_, **__: None
+    report = progress(total, "pretraining") if rank == 0 else lambda *_, **__: None
     model.train()
     losses, tokens, began = [], 0, time.monotonic()
     earlier = history["seconds"][-1] if history["seconds"] else 0.0
@@ -312,5 +313,5 @@ def bf16_is_faster() -> bool:
 
 
 if __name__ == "__main__":
-    with training.going_on_later():
+    with training.exit_on_interrupt():
         main()
