@@ -160,6 +160,7 @@ def interaction_tensor(
     return (b + rearrange(b, "out in1 in2 -> out in2 in1")) / 2
 
 
+@training.one_thread
 def eigendecompose(q: Float[Tensor, "... n n"]) -> tuple[Float[Tensor, "... n"], Float[Tensor, "... n n"]]:
     """Decompose symmetric matrices, q = V diag(values) V^T, into ascending values and orthonormal columns of V.
 
@@ -173,6 +174,7 @@ def eigendecompose(q: Float[Tensor, "... n n"]) -> tuple[Float[Tensor, "... n"],
     return torch.linalg.eigh(q)
 
 
+@training.one_thread
 def pixel_eigendecompose(
     q: Float[Tensor, "... hidden hidden"], w_e: Float[Tensor, "hidden pixel"]
 ) -> tuple[Float[Tensor, "... hidden"], Float[Tensor, "... pixel hidden"]]:
@@ -319,6 +321,7 @@ def kept(answers: Int[Tensor, "class n"], y: Int[Tensor, " n"]) -> Float[Tensor,
     return torch.stack([(a[y == c] == c).double().mean() for c, a in enumerate(answers)])
 
 
+@training.one_thread
 def similarities(
     a: Float[Tensor, "class n pixel"], b: Float[Tensor, "class n pixel"]
 ) -> dict[str, Float[Tensor, "class class"]]:
