@@ -321,12 +321,14 @@ panels = {c: bilinear.pixel_features(model, vectors2[c][:, [*RANKS]].T, "hidden"
 names = {(c, r): f"digit {c}, {RANKS[r]} layer-2 eigenvector (λ {values2[c][r]:+.3f})" for c in shown for r in RANKS}
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-pages = {}
+eight, pages = [*drawing.SIDES["positive"], *drawing.SIDES["negative"]], {}
 for c in shown:
-    for i, (rank, v, mu, p) in enumerate(zip(RANKS, *panels[c], strict=True)):
-        pages[names[c, rank]] = mu, p
+    # One product for all four: each reads the 60,000 images once.
+    seen = zip(*drawing.seen(panels[c][2][:, :, eight], panels[c][1][:, eight], train_x), strict=True)
+    for i, (rank, v, mu, p, told) in enumerate(zip(RANKS, *panels[c], seen, strict=True)):
+        pages[names[c, rank]] = p[:, eight], *told
         own = model.w_u @ ((model.w_l[1] @ v) * (model.w_r[1] @ v))
-        fig = drawing.panel(names[c, rank], own, mu, p, train_x)
+        fig = drawing.panel(names[c, rank], own, mu, *pages[names[c, rank]])
         alt = f"Digit {c}, its {RANKS[rank]} layer-2 eigenvector: its spectrum in layer 1, the logits it produces, and its four most positive and four most negative pixel eigenvectors as red-blue images, each above the three training images that activate it most."
         results.save_figure(fig, f"layer1_eigenvectors_{c}_{i}", alt=alt, show=c == DIGIT)
 
@@ -339,7 +341,7 @@ for c in shown:
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 alt = "layer-2 eigenvectors of each digit: their pixel vectors, and the images that excite them"
-results.save_page(drawing.browser(pages, train_x), "eigenvector_browser", alt=alt)
+results.save_page(drawing.browser(pages), "eigenvector_browser", alt=alt)
 
 # %% [markdown]
 # ## One decision, added up
@@ -379,23 +381,19 @@ results.save_figure(fig, "decision", alt=alt)
 KEPT = [1, 2, 3, 5, 10, 20, 50]
 
 
-def first_layer_cut(model: BilinearMLP) -> list[float]:
-    """The share misread where each digit keeps its most positive v, and few of the pixel vectors of this v."""
+def first_layer_cut(model: BilinearMLP, kept: list[int]) -> list[float]:
+    """The share misread where each digit keeps its most positive v, and of this v the k strongest pixel vectors."""
     values, vectors = bilinear.eigendecompose(bilinear.interaction_tensor(model.w_u, model.w_l[1], model.w_r[1]))
     _, mu, p = bilinear.pixel_features(model, vectors[:, :, -1])
-    acts = mu[:, :, None] * einsum(test_x, p, "image pixel, digit pixel j -> digit j image").square()
-    order = mu.abs().argsort(dim=1, descending=True)
-    cut = [torch.stack([values[c, -1] * acts[c, order[c, :k]].sum(0).square() for c in range(10)], 1) for k in KEPT]
-    return [(x.argmax(1) != test_y).double().mean().item() for x in cut]
+    logits = [values[:, -1] * bilinear.truncated_logits(test_x, mu, p, k).square() for k in kept]
+    return [(x.argmax(1) != test_y).double().mean().item() for x in logits]
 
 
 kept = [bilinear.truncated_logits(h1, values2, vectors2, k).argmax(1) for k in KEPT]
 wrong = [(answer != test_y).double().mean().item() for answer in kept]
 unlike = [(answer != logits.argmax(1)).double().mean().item() for answer in kept]
-wrong_both, *first_layer = (first_layer_cut(each) for each in (model, *noisy_models))
-one_acts = einsum(test_x, one_vectors, "image pixel, digit pixel j -> digit image j").square() * one_values[:, None]
-order = one_values.abs().argsort(dim=1, descending=True)
-cut = [torch.stack([one_acts[c][:, order[c, :k]].sum(1) for c in range(10)], 1) for k in KEPT]
+wrong_both = first_layer_cut(model, KEPT)
+cut = [bilinear.truncated_logits(test_x, one_values, one_vectors, k) for k in KEPT]
 wrong_one = [(x.argmax(1) != test_y).double().mean().item() for x in cut]
 second = {c: values2[c][values2[c].abs().topk(2).indices[1]].item() for c in range(10)}
 print("digits whose second eigenvector by |lambda| is positive:", [c for c, value in second.items() if value > 0])
@@ -420,7 +418,7 @@ ax.annotate("the full model's error", (KEPT[-1], 1 - accuracy), (6, -7), color="
 ax.set(xlabel="eigenvectors kept per digit", ylabel="share of the test images", xlim=(0.9, 200), xticks=KEPT)
 ax.set_xticklabels(KEPT)
 ax.minorticks_off()
-results.record(first_layer_one=[wrong_both[0], *(cut[0] for cut in first_layer)])
+results.record(first_layer_one=[wrong_both[0], *(first_layer_cut(each, [1])[0] for each in noisy_models)])
 alt = "Falling curves on logarithmic axes over the eigenvectors kept: with layer 2 cut the errors reach those of the full model at ten; with layer 1 cut, and in the one-layer model, they start far higher."
 results.save_figure(fig, "truncation", alt=alt)
 
@@ -606,7 +604,6 @@ results.record(inkless_ratio=inkless[0.0] / inkless[0.33])
 # $W_e^\top B^{(v)} W_e = Q\,(R B^{(v)} R^\top)\,Q^\top$, and the eigenvectors of $R B^{(v)} R^\top$, carried by $Q$, are orthonormal images. *Overlap* is the mean $|\cos|$ between two different ones of the eight shown.
 
 # %%
-eight = [*drawing.SIDES["positive"], *drawing.SIDES["negative"]]
 views, titles = [], []
 for space in ("hidden", "pixels"):
     _, mu, p = bilinear.pixel_features(model, vectors2[DIGIT][:, -1:].T, space)

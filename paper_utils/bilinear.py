@@ -189,11 +189,11 @@ def pixel_eigendecompose(
 
 
 def truncated_logits(
-    h: Float[Tensor, "batch in"], values: Float[Tensor, "out in"], vectors: Float[Tensor, "out in in"], k: int
+    h: Float[Tensor, "batch d"], values: Float[Tensor, "out n"], vectors: Float[Tensor, "out d n"], k: int
 ) -> Float[Tensor, "batch out"]:
     """Add up each output's k eigenvectors of largest |eigenvalue|: sum_i values[o, i] (vectors[o, :, i] . h)^2.
 
-    Raises: ValueError for a k outside 1..in.
+    Raises: ValueError for a k outside 1..n.
     """
     if not 1 <= k <= values.shape[1]:
         raise ValueError(f"truncated_logits: k must be in 1..{values.shape[1]}, got {k}")

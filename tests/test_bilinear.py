@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from paper_utils import bilinear, training
 from paper_utils.bilinear import BilinearConfig, BilinearMLP, BilinearRecipe
 from paper_utils.data import Images
+from paper_utils.files import ROOT
 from reproduce import notebook
 from sweeps import mnist_bilinear as sweep
 
@@ -279,7 +280,8 @@ def test_bad_input_is_named(call, message):
 
 
 @pytest.mark.parametrize("digit", [10, -1, 2.5])
-def test_the_notebook_refuses_what_is_no_digit_before_anything_is_trained(digit):
+def test_the_notebook_refuses_what_is_no_digit_before_anything_is_trained(digit, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "notebooks")  # where a notebook runs
     path = next(path for path in notebook.notebooks() if path.stem == "01_mnist_bilinear")
     sources = [cell.source for cell in notebook.code_cells(notebook.read(path))]
     (setup,) = [source for source in sources if "DIGIT not in" in source]

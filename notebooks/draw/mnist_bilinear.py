@@ -25,7 +25,10 @@ def signed(ax: plt.Axes, vector: Tensor, vmax: float = 0.2) -> plt.cm.ScalarMapp
 
 def titled(p: Tensor, mu: Tensor, x: Tensor) -> list[str]:
     """Write above pixel vectors p [pixel j]: mu_j, and the mean of mu_j (p_j . x)^2 over the images x."""
-    means = mu * (x @ p).square().mean(0)
+    return _titles(mu, mu * (x @ p).square().mean(0))
+
+
+def _titles(mu: Tensor, means: Tensor) -> list[str]:
     return [f"$\\mu$ {m:+.2f}\nmean {mean:.1f}" for m, mean in zip(mu, means, strict=True)]
 
 
@@ -41,13 +44,16 @@ def maps(vectors: Tensor, titles: Sequence[str], rows: Sequence[str], height: fl
     return fig
 
 
-def most_active(p: Tensor, x: Tensor) -> Tensor:
-    """Return the 3 of the images x [j 3 pixel] on which each pixel vector of p [pixel j] is most active."""
-    return x[(x @ p).abs().topk(3, dim=0).indices.T]
+def seen(p: Tensor, mu: Tensor, x: Tensor) -> tuple[list[list[str]], Tensor]:
+    """Return titles (`titled`) and the 3 most active of the images x [k j 3 pixel] of pixel vectors p [k pixel j]."""
+    projections = x @ rearrange(p, "k pixel j -> pixel (k j)")
+    means = mu * rearrange(projections.square().mean(0), "(k j) -> k j", k=len(p))
+    nearest = rearrange(projections.abs().topk(3, dim=0).indices, "n (k j) -> k j n", k=len(p))
+    return [_titles(*each) for each in zip(mu, means, strict=True)], x[nearest]
 
 
-def panel(title: str, own: Tensor, mu: Tensor, p: Tensor, x: Tensor) -> Figure:
-    """Draw a layer-2 eigenvector: spectrum mu, its own logits, pixel vectors of both sides, and their images of x."""
+def panel(title: str, own: Tensor, mu: Tensor, p: Tensor, titles: Sequence[str], nearest: Tensor) -> Figure:
+    """Draw a layer-2 eigenvector: its spectrum mu, its own logits, and pixel vectors of both SIDES as `seen`."""
     fig = plt.figure(figsize=(plotting.TEXT_WIDTH, 4.5), layout="none")
     left = fig.add_gridspec(2, 1, left=0.09, right=0.27, top=0.86, bottom=0.1, hspace=0.45)
     spectrum, bars = fig.add_subplot(left[0]), fig.add_subplot(left[1])
@@ -56,15 +62,14 @@ def panel(title: str, own: Tensor, mu: Tensor, p: Tensor, x: Tensor) -> Figure:
     bars.bar(range(10), own, color=[plotting.POSITIVE if logit > 0 else plotting.NEGATIVE for logit in own])
     bars.axhline(0, color="0.3", linewidth=0.6)
     bars.set(xlabel="digit", ylabel="logit of $v$", xticks=range(10))
-    for y, (kind, chosen) in zip((0.475, 0.0), SIDES.items(), strict=True):
-        nearest, titles = most_active(p[:, chosen], x), titled(p[:, chosen], mu[chosen], x)
+    for y, first, kind in zip((0.475, 0.0), (0, 4), SIDES, strict=True):
         fig.text(0.31, y + 0.425, f"{kind} eigenvectors", fontsize=8, weight="bold")
-        for column, at in enumerate(0.31 + 0.145 * np.arange(4)):
+        for j, at in enumerate(0.31 + 0.145 * np.arange(4), first):
             ax = fig.add_axes((at, y + 0.12, 0.137, 0.213))
-            mapped = signed(ax, p[:, chosen[column]], 0.25)
-            ax.set_title(titles[column], fontsize=7, pad=2)
+            mapped = signed(ax, p[:, j], 0.25)
+            ax.set_title(titles[j], fontsize=7, pad=2)
             strip = fig.add_axes((at, y + 0.03, 0.137, 0.08))
-            strip.imshow(rearrange(nearest[column], "n (h w) -> h (n w)", h=28), cmap="gray_r", vmin=0, vmax=1)
+            strip.imshow(rearrange(nearest[j], "n (h w) -> h (n w)", h=28), cmap="gray_r", vmin=0, vmax=1)
             strip.set_axis_off()
     bar = fig.add_axes((0.9, 0.595, 0.012, 0.213))
     fig.colorbar(mapped, cax=bar, ticks=[-0.25, 0, 0.25], label="weight of a pixel")
@@ -72,22 +77,21 @@ def panel(title: str, own: Tensor, mu: Tensor, p: Tensor, x: Tensor) -> Figure:
     return fig
 
 
-def browser(panels: Mapping[str, tuple[Tensor, Tensor]], x: Tensor) -> Page:
-    """Make the page of all eigenvectors: each name's mu and p, as `panel` shows them, with the images of x."""
+def browser(panels: Mapping[str, tuple[Tensor, Sequence[str], Tensor]]) -> Page:
+    """Make the page of all eigenvectors: what `panel` shows on its right, by name."""
     layout = {"column_widths": [1, 3, 0.6, 1, 3], "specs": [[{}, {}, None, {}, {}]], "horizontal_spacing": 0.02}
     page, ticks = make_subplots(1, 5, **layout), []
     # Whole hundredths and per cent: a byte each.
     red_blue = {"colorscale": "RdBu_r", "zmin": -25, "zmax": 25, "hovertemplate": "weight %{z} / 100<extra></extra>"}
     grey = {"colorscale": "gray_r", "zmin": 0, "zmax": 100, "hovertemplate": "ink %{z} %<extra></extra>"}
-    for mu, p in panels.values():
-        ticks.append({})
-        for axis, col, chosen in zip(("yaxis", "yaxis3"), (1, 4), SIDES.values(), strict=True):
-            weights = (rearrange(p[:, chosen], "(h w) j -> (j h) w", h=28) * 100).round().char().numpy()
-            strips = rearrange(most_active(p[:, chosen], x), "j n (h w) -> (j h) (n w)", h=28)
+    for p, titles, nearest in panels.values():
+        told = [each.replace("$\\mu$", "μ").replace("\n", "<br>") for each in titles]
+        ticks.append({"yaxis.ticktext": told[:4], "yaxis3.ticktext": told[4:]})
+        for col, side in ((1, slice(4)), (4, slice(4, 8))):
+            weights = (rearrange(p[:, side], "(h w) j -> (j h) w", h=28) * 100).round().char().numpy()
+            strips = (rearrange(nearest[side], "j n (h w) -> (j h) (n w)", h=28) * 100).round().byte().numpy()
             page.add_heatmap(z=weights, **red_blue, showscale=False, row=1, col=col)
-            page.add_heatmap(z=(strips * 100).round().byte().numpy(), **grey, showscale=False, row=1, col=col + 1)
-            told = titled(p[:, chosen], mu[chosen], x)
-            ticks[-1][f"{axis}.ticktext"] = [each.replace("$\\mu$", "μ").replace("\n", "<br>") for each in told]
+            page.add_heatmap(z=strips, **grey, showscale=False, row=1, col=col + 1)
     headings = {1: "positive", 2: "most active on", 4: "negative", 5: "most active on"}
     for i, (col, title) in enumerate(headings.items()):
         page.update_xaxes(
