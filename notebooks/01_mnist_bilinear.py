@@ -498,7 +498,8 @@ for noise, each in [(0.33, each) for each in noisy_models] + [(0.0, each) for ea
     answers = {"largest": bilinear.truncated_logits(h, values, vectors, 1).argmax(1)}
     answers["positive"] = (values[:, -1] * einsum(h, vectors[:, :, -1], "n h, c h -> n c").square()).argmax(1)
     read = {name: (answer == test_y).double().mean().item() for name, answer in answers.items()}
-    seen = each.hidden(train_x)[1]
+    h0 = train_x @ each.w_e.T
+    seen = (h0 @ each.w_l[0].T) * (h0 @ each.w_r[0].T)  # h_1: layer 2 is not needed here
     size, axes_ = bilinear.eigendecompose(seen.T @ seen / len(seen))
     root = axes_ * size.clamp(min=0).sqrt() @ axes_.T
     weighted, _ = bilinear.eigendecompose((by_data := root @ forms @ root) / 2 + by_data.mT / 2)
@@ -666,7 +667,7 @@ results.record(similarity=pairs.similarity, similarity_ratio=pairs.similarity / 
 # ## Masks from the weights alone
 #
 # Adding a digit's pattern to an image should make the model read that digit. The mask *for* digit $c$ is the pattern of its most positive layer-2 eigenvector, as in figure `opening`; the mask *against* $c$ is that of its
-# most negative one, which should take the name from the digit's own images. Both have norm 6; an image has a norm of about 9. We count the images of other digits that are called $c$. Baselines of the same norm: the mask with the other sign and with the other sign of $v$, the mean image of digit $c$,
+# most negative one, which should take the name from the digit's own images. Both have norm 6; an image has a norm of about 9. The masked images leave the range of pixels and are not clipped to it. We count the images of other digits that are called $c$. Baselines of the same norm: the mask with the other sign and with the other sign of $v$, the mean image of digit $c$,
 # the strongest pixel vector of random hidden directions, smooth noise (each pixel averaged with its 24 neighbours) on the whole image and where there is ink, and white noise, under which the model was trained.
 
 # %%

@@ -229,13 +229,15 @@ def pixel_features(
     """
     if orthonormal_in not in ("pixels", "hidden"):
         raise ValueError(f"pixel_features: orthonormal_in must be 'pixels' or 'hidden', got {orthonormal_in!r}")
-    q = interaction_tensor(v, model.w_l[0], model.w_r[0])
-    v = fix_signs(v.mT, pixel_eigendecompose(q, model.w_e)[0].mT).mT
-    q = interaction_tensor(v, model.w_l[0], model.w_r[0])
+    mu, p = pixel_eigendecompose(interaction_tensor(v, model.w_l[0], model.w_r[0]), model.w_e)
+    negative = (mu * mu.abs()).sum(-1) < 0
+    v = torch.where(negative[:, None], -v, v)
     if orthonormal_in == "pixels":
-        mu, p = pixel_eigendecompose(q, model.w_e)
+        # The form of -v is the negative: the same vectors, in the other order.
+        mu = torch.where(negative[:, None], -mu.flip(-1), mu)
+        p = torch.where(negative[:, None, None], p.flip(-1), p)
     else:
-        mu, u = eigendecompose(q)
+        mu, u = eigendecompose(interaction_tensor(v, model.w_l[0], model.w_r[0]))
         p = model.w_e.mT @ u
     return v, mu, fix_signs(p, p)
 
