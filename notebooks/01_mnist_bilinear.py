@@ -110,7 +110,7 @@ results.save_figure(fig, "opening", alt=alt)
 
 # %% [markdown]
 # **Figure `opening`.** Above: for each digit one pattern of unit norm, made from the weights alone. Below: one test image of a 3 with six times the pattern added (drawn from -0.5, white, to 1.5, black), and what the
-# network calls it, in colour where the pattern has turned the 3 into its digit. Dots mark pixels that are clipped by the colour scale, here and below. $\mu$ is the pattern's eigenvalue, explained below; *mean* is the mean of its activation $\mu (p \cdot x)^2$ over the training images. Seven of the nine patterns for other digits turn this 3; those for 7 and 9 do not. (Compare Figure 7 of the follow-up paper.)
+# network calls it, in colour where the pattern has turned the 3 into its digit. Dots mark pixels that are clipped by the colour scale, here and below. $\mu$ is the pattern's eigenvalue, explained below; *mean* is the mean of its activation $\mu (p \cdot x)^2$ over the training images. Six of the nine patterns for other digits turn this 3; those for 2, 7 and 9 do not. (Compare Figure 7 of the follow-up paper.)
 #
 # **How to read a red-blue map.** A pattern $p$ acts on an image $x$ through $\mu$ times the square $(p \cdot x)^2$. That is interference, not a heat map: ink on the red pixels alone activates the pattern,
 # ink on the blue pixels alone activates it as well, and ink on both cancels. A pattern asks: is there ink *in the one place or the other, but not in both*? (Compare Figure 2A of the follow-up paper.)
