@@ -764,13 +764,13 @@ results.record(accuracy=paper.test_accuracy.mean())
 results.findings(rows)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-turned = {c: patterns[c] for c in (4, 5, 6)}
+turned = {c: patterns[c] for c in (4, 5)}
 fig = drawing.cover(turned, pushed[0] - 6 * patterns[0], model(pushed).argmax(1).tolist())
-alt = "Red-blue patterns for the digits 4, 5 and 6; below each a handwritten 3 with the pattern added, and what the network calls it."
+alt = "Red-blue patterns for the digits 4 and 5; below each a handwritten 3 with the pattern added, and what the network calls it."
 results.save_figure(fig, "cover", alt=alt, show=False)
 
 # %% [markdown]
-# **Figure `cover`.** The cover: the patterns for 4, 5 and 6, and the 3 of figure `opening` with each added; below, the name that the network gives it.
+# **Figure `cover`.** The cover: the patterns for 4 and 5, and the 3 of figure `opening` with each added; below, the name that the network gives it.
 #
 # The original notebook states no numbers; its pictures are those above. The last column holds what the follow-up paper states of its one-layer models.
 #
