@@ -28,14 +28,14 @@ def integers(seed: int, *shape: int) -> Tensor:
 
 
 def images() -> Images:
-    return Images(integers(0, 400, 784), torch.arange(400) % 10, integers(1, 100, 784), torch.arange(100) % 10, "x", {})
+    return Images(integers(0, 200, 784), torch.arange(200) % 10, integers(1, 50, 784), torch.arange(50) % 10, "x", {})
 
 
 def trainings() -> Iterator[tuple[str, list[Tensor]]]:
     """The name of each training and its weights after the first steps, with what is measured on the way."""
     data = images()
     model = bilinear.BilinearMLP(bilinear.BilinearConfig(), 0)
-    bilinear.train(model, data, bilinear.BilinearRecipe(warmup=1, decay=1, constant=0), 0)
+    bilinear.train(model, data, bilinear.BilinearRecipe(warmup=0, decay=1, constant=0), 0)
     yield "bilinear.train", list(model.parameters())
     classifier = sae.Classifier(seed=0)
     sae.train_classifier(classifier, data, 0, epochs=1)
@@ -43,7 +43,7 @@ def trainings() -> Iterator[tuple[str, list[Tensor]]]:
     x = sae.activations_of(classifier, data, 0)[0]
     for kind in sae.KINDS:
         autoencoder = sae.SparseAutoencoder(n_features=256, kind=kind, seed=0, k=8)
-        sae.train_sae(autoencoder, x, sae.SAEConfig(epochs=1))
+        sae.train_sae(autoencoder, x, sae.SAEConfig(epochs=1, lr=1e-4))
         yield f"sae.train_sae, {kind}", [*autoencoder.parameters(), autoencoder.threshold]
     net, plane = sp.FeatureNet(), sp.PlaneAutoencoder()
     sp.train_feature_net(net, data, sp.FeatureConfig(epochs=1), 0)
@@ -70,19 +70,20 @@ def trainings() -> Iterator[tuple[str, list[Tensor]]]:
 
 def decompositions() -> Iterator[tuple[str, list[Tensor]]]:
     """The name of each decomposition and function that the analyses use, and its values on pictures of integers."""
-    x, model = integers(2, 200, 128) - 0.5, bilinear.BilinearMLP(bilinear.BilinearConfig(784, 60), 0)
+    x, model = integers(2, 150, 128) - 0.5, bilinear.BilinearMLP(bilinear.BilinearConfig(784, 60), 0)
     q = bilinear.interaction_tensor(model.w_u, model.w_l[0], model.w_r[0]).detach()
     yield "eigh", list(bilinear.eigendecompose(q))
     yield "eigh in pixels", list(bilinear.pixel_eigendecompose(q, model.w_e.detach()))
     yield "eigvalsh", [torch.linalg.eigvalsh(q), torch.linalg.eigvalsh(q.double())]
     yield "svd", list(torch.linalg.svd(x))
     yield "qr", list(torch.linalg.qr(x))
-    yield "covariance", [torch.cov(x.T), torch.corrcoef(x.T[:5]), x.var(0), x.std(0), x.norm(dim=1)]
+    yield "covariance", [torch.cov(x.T), x.var(0), x.std(0), x.norm(dim=1)]
     yield (
         "functions",
         [f(x.to(kind)) for kind in (torch.float, torch.double) for f in (torch.exp, torch.tanh, torch.sin)],
     )
     yield "softmax", [x.softmax(1), x.log_softmax(1), (x.abs() + 1).log(), x.sigmoid()]
+    yield "square roots", [x.abs().pow(0.5), x.abs().double().pow(0.5)]  # x.sqrt() differs: numerics.py says why
     yield "quantiles", [x.quantile(0.3), x.median(), x.cumsum(0)]
     yield "numpy", [torch.tensor(f(np.abs(x.numpy()) + 1)) for f in (np.exp, np.log, np.sqrt, np.sum)]
     yield "numpy's eigvalsh", [torch.tensor(np.linalg.eigvalsh(x.numpy().T @ x.numpy()))]

@@ -1,4 +1,4 @@
-"""The weights after the first steps of every training, against those that the committed rows of sweeps were made with."""
+"""The weights after the first steps of every training, against those of the code that made the committed sweeps."""
 
 import json
 from pathlib import Path
