@@ -109,7 +109,9 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
         content = super().construct_mapping(node, deep=True)
         if len(content) < len(node.value):
-            raise ValueError(f"claims.yml, line {node.start_mark.line + 1}: a key stands twice among {', '.join(map(str, content))}")
+            raise ValueError(
+                f"claims.yml, line {node.start_mark.line + 1}: a key stands twice beside {', '.join(map(str, content))}"
+            )
         return content | {"line": node.start_mark.line + 1}
 
 

@@ -74,7 +74,7 @@ def test_a_malformed_claim_names_file_line_and_id(tmp_path, entry, message):
         ("- id: a", "^claims.yml: the file: .*dictionary"),
         ("originals: [a claim]\nfindings: []", "^claims.yml: originals: .*dictionary.*, is 'a claim'"),
         ("originals: []", "^claims.yml: findings: Field required"),
-        ("originals: []\nfindings:\n- id: a\n  id: b", "^claims.yml, line 3: a key stands twice in {'id': 'b'}"),
+        ("originals: []\nfindings:\n- id: a\n  id: b", "^claims.yml, line 3: a key stands twice beside id"),
         (yaml.safe_dump({"originals": [ORIGINAL], "findings": [FINDING | {"id": "b"}]}), r"^an id .*\(b\); .*\(b\)$"),
         ("originals: []\nfindings:\n- {}", r"^claims.yml, line 3 \(None\): id: Field required"),
     ],
