@@ -32,8 +32,8 @@ def comparison(record: Record, before: Record | None, claims: Claims) -> str:
     """
     name, numbers = record["notebook"], record["numbers"]
     old = before["numbers"] if before else {}
-    judged = {claim: cl.judge(claim, numbers) for claim in claims.of(name)}
-    off = [claim for claim, word in judged.items() if word.isupper()]
+    judged = claims.of(name)
+    off = [claim for claim in judged if cl.judge(claim, numbers).isupper()]
     lines = [f"{name}: {len(judged) - len(off)} of {len(judged)} claims are as stated"]
     for claim in off:
         value, bound, word = report.facts(claim, numbers)

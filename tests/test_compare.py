@@ -12,9 +12,13 @@ from reproduce import claims, compare
 
 FINDING = {"id": "rises", "notebook": "01_try", "sentence": "It rises.", "measured": "x", "at_least": 1}
 
+ORIGINAL = yaml.safe_load("{id: o, notebook: 01_try, statement: It is 1 to 9., measured: x, within: [0, 9]}")
+ORIGINAL |= {"verdict": "reproduced"}
+
 
 def stated(tmp_path, *changes: dict) -> claims.Claims:
-    (tmp_path / "claims.yml").write_text(yaml.safe_dump({"originals": [], "findings": [FINDING | c for c in changes]}))
+    entries = {"originals": [ORIGINAL], "findings": [FINDING | change for change in changes]}
+    (tmp_path / "claims.yml").write_text(yaml.safe_dump(entries))
     return claims.load(tmp_path / "claims.yml")
 
 
@@ -28,14 +32,14 @@ def test_a_run_is_compared_number_by_number_with_the_committed_record(tmp_path):
     judged = stated(tmp_path, {}, {"id": "each", "measured": "y", "each": "runs"})
     old = record(x=2.0, y=[2.0, 4.0], word="a", gone=1)
     assert compare.comparison(old, old, judged).splitlines() == [
-        "01_try: 2 of 2 claims are as stated",
+        "01_try: 3 of 3 claims are as stated",
         "    numbers: 5 of 5 are equal",
         "    pictures: 2 of 2 are equal",
     ]
     new = record(x=0.5, y=[2.0, 3.0], word="a", more=[1, 2])
     new["figures"]["curve"]["files"]["dot.png"] = "c"
     assert compare.comparison(new, old, judged).splitlines() == [
-        "01_try: 1 of 2 claims are as stated",
+        "01_try: 2 of 3 claims are as stated",
         "    MISSED rises: 0.5, at least 1; committed 2",
         "    numbers: 2 of 4 are equal; the largest difference is 0.75 of its size (x); 1 are new or of another length",
         "    pictures: 1 of 2 are equal: dot.png",
