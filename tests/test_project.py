@@ -66,7 +66,7 @@ def test_readme_commands_are_targets_and_their_words_parameters():
     assert {"figures", "quick", "test", "site", "verify"} <= used <= targets
     for call in calls:
         given = dict(word.split("=") for word in call.split() if "=" in word)
-        makes = {name for name in given if f"$({name})" in makefile or name in ("N", "NB")}
+        makes = {name for name in given if f"$({name})" in makefile or name in ("N", "NB", "EXACT")}
         for path in (ROOT / "notebooks").glob(f"{given.get('NB', 'none')}*.py"):
             known = notebook.parameters(notebook.read(path))
             notebook.parse_parameters({name: value for name, value in given.items() if name not in makes}, known)
