@@ -49,7 +49,7 @@ def read_json(path: Path) -> dict:
 
 
 def normalised(source: str) -> str:
-    """Python source without what decides no result: comments, docstrings, layout, and the texts of errors.
+    """Strip Python source of what decides no result: comments, docstrings, layout, and the texts of errors.
 
     What is no Python stays as it is.
     """
