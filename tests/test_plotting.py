@@ -95,7 +95,7 @@ def test_a_slider_goes_through_frames():
     page = go.Figure(traces(1), frames=[go.Frame(data=traces(1), name=name) for name in "ab"])
     plotting.slider_page(page, ["1", "2"], width=300)
     (slider,), (menu,) = page.layout.sliders, page.layout.updatemenus
-    assert [(s.args[0], s.label) for s in slider.steps] == [(["a"], "1"), (["b"], "2")]
+    assert [(*s.args[0], s.label) for s in slider.steps] == [("a", "1"), ("b", "2")]
     assert menu.buttons[0].label == "play" and page.layout.width == 300
     with pytest.raises(ValueError):
         plotting.slider_page(page, ["1"])
