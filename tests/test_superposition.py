@@ -112,6 +112,27 @@ def test_importance_and_direction_are_the_loop_over_perturbed_copies():
     assert torch.allclose(directions[4], model.encoder.bias.tanh(), atol=1e-6)
 
 
+class Unsquashed(sp.PlaneAutoencoder):
+    """A researcher's variant: a linear code, and outputs that are rectified alone."""
+
+    def encode(self, h):
+        return self.encoder(h)
+
+    def decode(self, z):
+        return self.decoder(z).relu()
+
+
+def test_importance_and_direction_are_those_of_the_models_own_code_and_decoder():
+    model, h = Unsquashed(SMALL, seed=2).requires_grad_(False), sparse_rows(100)
+    rises, directions = sp.feature_importance(model, h), sp.feature_directions(model, h)
+    for i in range(6):
+        without, only = h.clone(), torch.zeros_like(h)
+        without[:, i], only[:, i] = 0, h[:, i]
+        expected = (model(without) - h).square().mean() - (model(h) - h).square().mean()
+        assert torch.isclose(rises[i], expected, atol=1e-6)
+        assert torch.allclose(directions[i], model.encode(only).mean(0), atol=1e-6)
+
+
 def test_a_model_of_two_features_solved_by_hand():
     h = torch.tensor([[1.0, 0.0], [0.0, 0.5]])
     directions = sp.feature_directions(solved_plane(), h)
