@@ -163,14 +163,15 @@ def training_curves(net: Mapping, plane: Mapping, net_last: ArrayLike, plane_las
 
 
 def offset(
-    columns: Tensor, rank: Tensor, by_epoch: np.ndarray, null: np.ndarray, shares: Mapping[str, np.ndarray]
+    columns: Tensor, importance: Tensor, by_epoch: np.ndarray, null: np.ndarray, shares: Mapping[str, np.ndarray]
 ) -> Figure:
-    """Draw the arrows without their offset, the share near two rays [run epoch], and `shares` [run ray] over rays.
+    """Draw encoder columns [feature 2], the share near two rays [run epoch], and `shares` [run ray] over rays.
 
-    `columns` [feature 2] are scaled by importance; `null` [draw] are the first run's random shares near two rays.
+    `null` [draw] are the first run's random shares near two rays.
     """
     fig, (left, middle, right) = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 2.5))
-    draw_arrows(left, columns[0], rank_colours(rank), 1.08 * columns[1].norm(dim=1).max())
+    rank = importance.argsort(descending=True).argsort()
+    draw_arrows(left, importance[:, None] * columns, rank_colours(rank), 1.08 * columns.norm(dim=1).max())
     left.set(title="importance × encoder column", xlabel="first input of the tanh", ylabel="second input of the tanh")
     middle.plot(range(1, 21), by_epoch[1:].T, color=plotting.SKY, linewidth=0.7)
     middle.plot(range(1, 21), by_epoch[0], ".-", color=plotting.BLUE)
