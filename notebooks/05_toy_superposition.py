@@ -15,9 +15,9 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/05_toy_superposition.ipynb)
 #
-# **Claim.** Forty-nine features of an MNIST classifier, pressed through a plane, gather in few directions in some
-# training runs. One offset that all of them share gathers them; the encoder's own columns spread over the plane like
-# random ones. In Elhage's toy model, set up properly, sparsity decides how features share a plane (pairs, digons,
+# **Claim.** Forty-nine features of an MNIST classifier, pressed through a plane, seem to gather in few directions in
+# some training runs. All their directions share one offset; without it the encoder's own columns spread over the plane
+# like random ones. In Elhage's toy model, set up properly, sparsity decides how features share a plane (pairs, digons,
 # pentagons), and a plane holds as much of the MNIST features as two principal components do.
 #
 # This section starts from a public replication notebook ("the original notebook" below) of Elhage and others (2022),
@@ -108,9 +108,8 @@ nets, net_histories = zip(*runs.cached(sp.train_feature_net, classifiers, images
 #   to 0..1;
 # - its **direction**: the mean code of the images when all the other features are set to 0.
 #
-# Done literally, this takes 98 passes over the images per epoch. But the code is linear in the features before its
-# tanh: removing a feature subtracts its column of $W_{enc}$, and isolating it keeps only that column.
-# `feature_importance` and `feature_directions` use that; `train_plane` calls them after each epoch.
+# `feature_importance` and `feature_directions` ask this of all features at once, by the model's own code and decoder;
+# `train_plane` calls them after each epoch.
 
 # %%
 pairs = [(sp.PlaneAutoencoder(config, s).to(DEVICE), config, SEED, net) for s, net in zip(SEEDS, nets, strict=True)]
@@ -289,7 +288,7 @@ results.save_figure(fig, "second_experiment", alt=alt)
 
 # %% [markdown]
 # **Figure `second_experiment`.** Above, by rank of importance: the norm of the encoder's column falls with the rank,
-# as the original notebook found (in all six runs: table of findings). The decoder's bias mostly falls, too, and rises
+# as the original notebook found (in each run: table of findings). The decoder's bias mostly falls, too, and rises
 # only in the original's reversed array (dotted). Interference is near 0 among encoder columns and not among decoder
 # rows (logarithmic axis). Below: the product of both weights, all of it and only its largest 1 %, with one colour
 # scale. Important features (left) reach many outputs besides their own.
@@ -491,7 +490,7 @@ results.save_figure(drawing.correlated_pairs(pairs_of), "correlated_pairs", alt=
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 shared = phase[phase.theory == "superposed"]
 near = shared.importance.between(0.5, 2)  # two features of about the same importance
-frequent = seen[seen.density.between(0.34, 0.47)]  # in about a third to a half of the inputs
+frequent = seen[seen.density.between(0.34, 0.55)]  # in about a third to a half of the inputs
 partner = (frequent.opposite < -0.97).groupby([frequent.density, frequent.seed]).mean()
 by_kind = pairs_of.set_index(["pairs", "kind", "density"]).sort_index()
 results.record(
@@ -568,6 +567,7 @@ per_dimension_of = {kind: sp.features_per_dimension(w) for kind, w in planes_49.
 per_dimension_of["synthetic"] = sp.features_per_dimension(w_49[grid.index(measured_s)])
 results.record(
     **{f"{kind}_per_dimension": values.mean() for kind, values in per_dimension_of.items()},
+    mnist_longest=w_mnist.norm(dim=1).amax(-1),
     per_dimension_less_shuffled=per_dimension_of["mnist"] - per_dimension_of["shuffled"],
     mnist_explained=explained_rows[0],
     shuffled_explained=explained_rows[1],
@@ -671,6 +671,7 @@ results.findings(
         ("features per dimension: MNIST", "mnist_per_dimension", "not done"),
         ("the same, shuffled", "shuffled_per_dimension", "not done"),
         ("the same, synthetic ones as sparse", "synthetic_per_dimension", "not done"),
+        ("length of the longest MNIST feature", "mnist_longest", "not done"),
         ("variance two dimensions explain: MNIST", "mnist_explained", "not done"),
         ("the same, by two principal components", "principal_explained", "not done"),
         ("the two planes: least cosine of an angle between them", "principal_angle_cosine", "not done"),
@@ -689,10 +690,9 @@ results.findings(
 # - **The bias is drawn the wrong way round.** The original sorts encoder, decoder and bias by importance and then
 #   reverses the bias alone. Its "larger b as importance is reduced" is the reversal: the correlation of bias and
 #   importance is positive in every training run (figure `training_runs`).
-# - **The directions share an offset.** $\tanh(b_{enc})$ is in each of them; the importance-weighted mean direction
-#   has a cosine above 0.9 with it in each run. Without it the columns hold no more of the importance near the best two
-#   rays than random angles do: about 0.4 of it in either case, over six seeds. Two rays hold 0.8 or more in those of the
-#   six runs where the offset is longer than the columns (weighted by importance), and in no other.
+# - **The directions share an offset.** $\tanh(b_{enc})$ is in each of them, and the importance-weighted mean direction
+#   points its way in each run. Without it the columns hold no more of the importance near the best two rays than random
+#   angles do: about 0.4 of it in either case. With it two rays hold 0.8 or more in a few of the runs only.
 # - **The features are not dense.** "Sparsity = 0" is not set by anything: a feature is 0 on 44 % of the images on
 #   average, between 11 % and always (one feature never fires).
 # - **"Cos sim: around 0" is about lengths.** The quantity is a sum of squared inner products, and the encoder's
@@ -716,7 +716,7 @@ results.findings(
 # The MNIST features behave differently. Their toy model has about one feature per dimension, as a projection has. No
 # single feature is longer than 0.5 in any of the five models, where the shuffled ones keep one. The plane holds what
 # many features have in common: it lies within 18° of the two largest principal components (the cosines of both angles
-# are in the table) and explains as much of the variance as they do, to 3 %. Shuffled, the same features leave it no
+# are in the table) and explains about as much of the variance as they do. Shuffled, the same features leave it no
 # more than their own two principal components would (figure `mnist_among_synthetic`). Superposition in the sense of
 # Elhage and others, single features that share directions because they rarely meet, needs sparser features than
 # these.

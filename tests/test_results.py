@@ -146,11 +146,38 @@ def test_the_record(begin, capsys):
     assert record["inputs"]["MNIST/raw/a"] == "0" * 32 and len(record["inputs"]["requirements.lock"]) == 64
     assert "elsewhere.txt" in record["inputs"], "no path of a machine"
     assert {"results", "files", "plotting"} <= set(record["modules"]) and record["stamp"] == ""
-    assert record["environment"]["threads"] >= 1
+    environment = record["environment"]
+    assert environment["threads"] >= 1 and environment["numerics"] in ("exact", "free") and environment["processor"]
     assert "01_try complete: 1 figures and 3 numbers" in capsys.readouterr().out
     assert table.loc["the x"].tolist() == ["1.5, 2", "1.4"]
     with pytest.raises(RuntimeError, match=r"results\.begin"):
         results.record(x=1)
+
+
+def test_numbers_keep_eight_significant_digits_so_that_the_last_bits_are_no_difference(begin):
+    begin()
+    one, other = 0.1 + 0.2, 0.3
+    results.record(a=one, b=other, c=[1 / 3, 123456789.123], d=np.float32(0.1), e=123456789012, f="1.23456789012")
+    numbers = results._run.numbers
+    assert one != other and numbers["a"] == numbers["b"] == 0.3
+    assert numbers["c"] == [0.33333333, 123456790.0] and numbers["d"] == 0.1
+    assert numbers["e"] == 123456789012 and numbers["f"] == "1.23456789012"
+
+
+def test_what_draws_beside_the_notebooks_is_an_input_of_the_record(begin):
+    import draw.toy_superposition  # noqa: F401
+
+    folder = begin()
+    results.finish()
+    modules = json.loads((folder / "record.json").read_text())["modules"]
+    assert "draw.toy_superposition" in modules and "superposition" in modules and "progress" not in modules
+
+
+def test_the_table_shows_the_ends_of_many_values(begin):
+    begin()
+    results.record(runs=[0.25, 0.75, 0.5], pair=[1, 2])
+    table = results.findings([("runs", "runs", "-"), ("pair", "pair", "-")])
+    assert table["measured here"].tolist() == ["0.25 to 0.75 (3 values)", "1, 2"]
 
 
 def test_a_sweep_becomes_an_input_of_the_record(begin, tmp_path, monkeypatch):
