@@ -60,7 +60,8 @@ def test_bars_hold_every_model_and_each_figure_has_a_colour():
     index = pd.MultiIndex.from_product([[0.9, 1.0], sparsities], names=["decay", "sparsity"])
     counts = pd.DataFrame(0, index=index, columns=drawing.GEOMETRIES).assign(pair=40, pentagon=60)
     planes = {(d, s): polygon(5) for d in (0.9, 1.0) for s in (0, 0.3, 0.7, 0.9, 0.99)}
-    fig = drawing.toy_geometry(planes, counts, {"3, then 4": pd.Series(0.5, index=index)})
+    moved = dict.fromkeys(("3, then 4", "4, then 5"), pd.Series(0.5, index=index))
+    fig = drawing.toy_geometry(planes, counts, moved)
     equal, shared = fig.axes[11], fig.axes[12]
     tops = [patch.get_y() + patch.get_height() for patch in equal.patches]
     assert max(tops) == 100 and shared.get_ylabel() == "share of models"
