@@ -63,7 +63,9 @@ def runs_strip(frame: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
     return fig
 
 
-def draw_arrows(ax: Axes, points: Tensor, colours: ArrayLike, limit: float, size: float = 3.0, width: float = 0.9):
+def draw_arrows(
+    ax: Axes, points: Tensor, colours: ArrayLike, limit: float, size: float = 3.0, width: float = 0.9
+) -> None:
     """Draw an arrow from the origin to each of `points` [feature 2]; the axes reach to `limit`."""
     ax.set_prop_cycle(color=colours)
     ax.plot(*torch.stack([0 * points, points]).permute(2, 0, 1), "-o", markevery=[1], ms=size, mew=0, lw=width)
@@ -137,7 +139,9 @@ def directions_animation(ends: Mapping[str, Tensor], rank: Tensor) -> go.Figure:
     return page
 
 
-def training_curves(net: Mapping, plane: Mapping, net_last: ArrayLike, plane_last: ArrayLike, mean_only: float):
+def training_curves(
+    net: Mapping, plane: Mapping, net_last: ArrayLike, plane_last: ArrayLike, mean_only: float
+) -> Figure:
     """Draw both histories beside the original's, with the last batches' losses and the error of each feature's mean."""
     fig, (left, middle, right) = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 2.5))
     here, original = {"marker": ".", "color": plotting.BLUE}, {"marker": "x", "ms": 4, "color": plotting.VERMILLION}
@@ -370,7 +374,9 @@ def correlated_pairs(pairs_of: pd.DataFrame) -> Figure:
     return fig
 
 
-def mnist_among_synthetic(grid: Sequence[float], w_49: Tensor, explained_49: Tensor, measured: Mapping[str, tuple]):
+def mnist_among_synthetic(
+    grid: Sequence[float], w_49: Tensor, explained_49: Tensor, measured: Mapping[str, tuple]
+) -> Figure:
     """Draw three measures of synthetic features over the grid of sparsities, and of the MNIST features at theirs.
 
     `measured` maps a kind, "mnist" or "shuffled", to its runs: S [run], w [run 2 49], the share of the variance that
