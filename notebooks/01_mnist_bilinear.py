@@ -59,7 +59,7 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import torch
-from torch import Tensor
+from draw import mnist_bilinear as drawing
 
 from paper_utils import bilinear, data, plotting, results, runs, training
 from paper_utils.bilinear import BilinearConfig, BilinearMLP, BilinearRecipe
@@ -88,30 +88,23 @@ plain, single = replace(config, input_noise=0.0, layer_noise=0.0), replace(confi
 calls = [(config, recipe, SEED), *[(c, short, s) for c in (config, plain) for s in SEEDS], (single, short, 1)]
 trained = runs.cached(bilinear.train, [(BilinearMLP(c, s).to(DEVICE), r, s) for c, r, s in calls], data=images)
 model, *several, one_layer = (each.cpu().eval().requires_grad_(False) for each, _ in trained)
+noisy_models, plain_models = several[: len(SEEDS)], several[len(SEEDS) :]
 
 patterns = bilinear.class_features(model)[:, 0]  # [digit pixel], each of unit norm, from the weights alone
 pushed = test_x[(test_y == 3).nonzero()[0, 0]] + 6 * patterns
 
-
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-def signed(ax: plt.Axes, vector: Tensor, vmax: float = 0.2) -> plt.cm.ScalarMappable:
-    """Draw a pixel vector red and blue; a dot marks each pixel that is clipped at vmax."""
-    picture = vector.reshape(28, 28)
-    ax.plot(*(picture.T.abs() > vmax).nonzero(as_tuple=True), ".", color="black", markersize=0.8)
-    return plotting.signed_map(ax, picture, vmax)
-
-
-BAR = {"label": "weight (unit norm)", "ticks": [-0.2, 0, 0.2], "shrink": 0.8, "pad": 0.01}
 fig, axes = plt.subplots(2, 10, figsize=(plotting.TEXT_WIDTH, 2.0))
 strongest = bilinear.eigendecompose(bilinear.interaction_tensor(model.w_u, model.w_l[1], model.w_r[1]))[1][:, :, -1]
 mu = bilinear.pixel_features(model, strongest)[1][:, -1]
 means = mu * (train_x @ patterns.T).square().mean(0)
-for c, called in enumerate(model(pushed).argmax(1).tolist()):
-    mapped = signed(axes[0, c], patterns[c])
+called = model(pushed).argmax(1).tolist()
+for c, name in enumerate(called):
+    mapped = drawing.signed(axes[0, c], patterns[c])
     axes[0, c].set_title(f"for {c}\n$\\mu$ {mu[c]:+.2f}\nmean {means[c]:.1f}", fontsize=7, pad=2)
     plotting.grey_image(axes[1, c], (pushed[c] + 0.5) / 2)
-    axes[1, c].set_title(f"called {called}", color=plotting.VERMILLION if called == c != 3 else "0.4")
-fig.colorbar(mapped, ax=axes, **BAR)
+    axes[1, c].set_title(f"called {name}", color=plotting.VERMILLION if name == c != 3 else "0.4")
+fig.colorbar(mapped, ax=axes, **drawing.BAR)
 alt = "Ten red-blue stroke patterns, one for each digit; below each the same handwritten 3 with the pattern added, and the digit that the network then names: mostly the pattern's digit."
 results.save_figure(fig, "opening", alt=alt)
 
@@ -126,15 +119,17 @@ results.save_figure(fig, "opening", alt=alt)
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from einops import einsum, rearrange
+from einops import einsum
 from scipy import stats
 from torch.nn import functional as F
 
-p = patterns[DIGIT]
+from paper_utils.spectra import effective_rank
+
+p = bilinear.weight_mask(model, DIGIT)  # the chosen digit's pattern by itself
 red, blue = (p > 0.05).float(), (p < -0.05).float()
 red *= (p @ blue).abs() / (p @ red)  # so that both weigh alike
 fig, axes = plt.subplots(1, 4, figsize=(4.6, 1.5))
-signed(axes[0], p)
+drawing.signed(axes[0], p)
 axes[0].set_title(f"$p$ for {DIGIT}: $\\mu$ {mu[DIGIT]:+.2f}\nmean {means[DIGIT]:.1f}")
 for ax, (name, ink) in zip(axes[1:], {"red": red, "blue": blue, "both": red + blue}.items(), strict=True):
     plotting.grey_image(ax, ink / 1.2)
@@ -179,7 +174,6 @@ results.save_figure(fig, "sample_digits", alt=alt)
 
 # %%
 history, accuracy = trained[0][1], model.accuracy(test_x, test_y)
-results.record(test_accuracy=accuracy, train_loss=history["loss"][-1])
 print(f"test accuracy after {recipe.epochs} epochs: {accuracy:.4f}")
 {name: tuple(weight.shape) for name, weight in model.named_parameters()}
 
@@ -199,8 +193,8 @@ results.save_figure(fig, "training_curves", alt=alt)
 #
 # ### Beside a usual network
 #
-# `sweeps/01_mnist_bilinear_models.py` trains a single bilinear layer and a usual MLP with two ReLU layers and as many weights as the two-layer model, three runs each,
-# on the schedule of 12 epochs with the same noise and decay. The six runs of the two-layer model are those of `sweeps/01_mnist_bilinear.py` at this noise and decay.
+# The sweep `01_mnist_bilinear_models` (`sweeps/mnist_bilinear.py`) trains a single bilinear layer and a usual MLP with two ReLU layers and as many weights as the two-layer model, three runs each,
+# on the schedule of 12 epochs with the same noise and decay. The six runs of the two-layer model are those of the sweep `01_mnist_bilinear` at this noise and decay.
 
 # %%
 grid, width = results.read_sweep("01_mnist_bilinear"), results.read_sweep("01_mnist_bilinear_width")
@@ -215,10 +209,8 @@ def interval(runs: pd.Series) -> tuple[float, float]:
 
 accuracies = pd.concat([paper.assign(model="two bilinear layers"), others])[["model", "test_accuracy"]]
 by_model = accuracies.groupby("model").test_accuracy
-results.record(**{f"accuracy_{name.replace(' ', '_')}": runs.mean() for name, runs in by_model})
 relu, two = (by_model.get_group(name) for name in ("two ReLU layers", "two bilinear layers"))
 low, high = stats.ttest_ind(relu, two, equal_var=False).confidence_interval()
-results.record(relu_ahead=relu.mean() - two.mean(), relu_ahead_interval=[low, high])
 print(f"ReLU above bilinear: {relu.mean() - two.mean():+.4f} (95 % Welch interval {low:+.4f} to {high:+.4f})")
 by_model.agg(["mean", "std", "min", "max", "count"])
 
@@ -250,29 +242,10 @@ one_vectors = bilinear.fix_signs(one_vectors, one_vectors)
 by_parts = (einsum(test_x[:100], one_vectors, "n pixel, c pixel j -> n c j").square() * one_values).sum(2)
 assert torch.allclose(by_parts, one_layer(test_x[:100]), rtol=1e-3, atol=1e-3)
 
-
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-def titled(p: Tensor, mu: Tensor) -> list[str]:
-    """Of pixel vectors p [pixel j]: mu_j, and the mean of mu_j (p_j . x)^2 over the training images."""
-    means = mu * (train_x @ p).square().mean(0)
-    return [f"$\\mu$ {m:+.2f}\nmean {mean:.1f}" for m, mean in zip(mu, means, strict=True)]
-
-
-def maps(vectors: Tensor, titles: list[str], rows: list[str], height: float, columns: str = "") -> plt.Figure:
-    """Draw unit pixel vectors on one scale, with its bar, titles above them, names of the rows and of the columns."""
-    fig, axes = plt.subplots(len(rows), len(titles) // len(rows), figsize=(plotting.TEXT_WIDTH, height))
-    for i, (ax, vector, title) in enumerate(zip(axes.flat, vectors, titles, strict=True)):
-        mapped = signed(ax, vector)
-        ax.set_title(f"{columns} {i}\n{title}" if columns and ax in axes[0] else title, fontsize=7, pad=2)
-    for ax, name in zip(axes[:, 0], rows, strict=True):
-        ax.set_ylabel(name)
-    fig.colorbar(mapped, ax=axes, **BAR)
-    return fig
-
-
 ends = [(one_vectors[:, :, j], one_values[:, j]) for j in (-1, 0)]
-titles = [title for p, mu in ends for title in titled(p.T, mu)]
-fig = maps(torch.cat([p for p, _ in ends]), titles, ["most positive", "most negative"], 2.5, "digit")
+titles = [title for p, mu in ends for title in drawing.titled(p.T, mu, train_x)]
+fig = drawing.maps(torch.cat([p for p, _ in ends]), titles, ["most positive", "most negative"], 2.5, "digit")
 alt = "Two rows of ten red-blue pixel vectors with their eigenvalues and mean activations: each digit's most positive eigenvector looks like strokes of the digit, red against blue."
 results.save_figure(fig, "one_layer", alt=alt)
 
@@ -343,50 +316,20 @@ results.save_figure(fig, "layer2_eigenvalues_all", alt=alt)
 
 # %%
 RANKS = {-1: "most positive", -2: "second most positive", 0: "most negative", 1: "second most negative"}
-SIDES = {"positive": [-1, -2, -3, -4], "negative": [0, 1, 2, 3]}  # eigenvectors of layer 1
-
-
-def most_active(p: Tensor) -> Tensor:
-    """The 3 training images [j 3 pixel] on which each pixel vector of p [pixel j] is most active."""
-    return train_x[(train_x @ p).abs().topk(3, dim=0).indices.T]
-
-
 shown = [DIGIT] if QUICK else range(10)
 panels = {c: bilinear.pixel_features(model, vectors2[c][:, [*RANKS]].T, "hidden") for c in shown}  # v, mu, p
 names = {(c, r): f"digit {c}, {RANKS[r]} layer-2 eigenvector (λ {values2[c][r]:+.3f})" for c in shown for r in RANKS}
 
-
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-def draw_panel(title: str, v: Tensor, mu: Tensor, p: Tensor) -> plt.Figure:
-    fig = plt.figure(figsize=(plotting.TEXT_WIDTH, 4.5), layout="none")
-    left = fig.add_gridspec(2, 1, left=0.09, right=0.27, top=0.86, bottom=0.1, hspace=0.45)
-    spectrum, bars = fig.add_subplot(left[0]), fig.add_subplot(left[1])
-    plotting.spectrum(spectrum, mu)
-    spectrum.set(xlabel="index in layer 1", ylabel=r"eigenvalue $\mu_j$")
-    own = model.w_u @ ((model.w_l[1] @ v) * (model.w_r[1] @ v))
-    bars.bar(range(10), own, color=[plotting.POSITIVE if x > 0 else plotting.NEGATIVE for x in own])
-    bars.axhline(0, color="0.3", linewidth=0.6)
-    bars.set(xlabel="digit", ylabel="logit of $v$", xticks=range(10))
-    for y, (kind, chosen) in zip((0.475, 0.0), SIDES.items(), strict=True):
-        nearest, titles = most_active(p[:, chosen]), titled(p[:, chosen], mu[chosen])
-        fig.text(0.31, y + 0.425, f"{kind} eigenvectors", fontsize=8, weight="bold")
-        for column, x in enumerate(0.31 + 0.145 * np.arange(4)):
-            ax = fig.add_axes((x, y + 0.12, 0.137, 0.213))
-            mapped = signed(ax, p[:, chosen[column]], 0.25)
-            ax.set_title(titles[column], fontsize=7, pad=2)
-            strip = fig.add_axes((x, y + 0.03, 0.137, 0.08))
-            strip.imshow(rearrange(nearest[column], "n (h w) -> h (n w)", h=28), cmap="gray_r", vmin=0, vmax=1)
-            strip.set_axis_off()
-    bar = fig.add_axes((0.9, 0.595, 0.012, 0.213))
-    fig.colorbar(mapped, cax=bar, ticks=[-0.25, 0, 0.25], label="weight of a pixel")
-    fig.suptitle(f"{title}, seen through layer 1", fontsize=9)
-    return fig
-
-
+eight, pages = [*drawing.SIDES["positive"], *drawing.SIDES["negative"]], {}
 for c in shown:
-    for i, (rank, *panel) in enumerate(zip(RANKS, *panels[c], strict=True)):
+    # One product for all four: each reads the 60,000 images once.
+    seen = zip(*drawing.seen(panels[c][2][:, :, eight], panels[c][1][:, eight], train_x), strict=True)
+    for i, (rank, v, mu, p, told) in enumerate(zip(RANKS, *panels[c], seen, strict=True)):
+        pages[names[c, rank]] = p[:, eight], *told
+        own = model.w_u @ ((model.w_l[1] @ v) * (model.w_r[1] @ v))
+        fig = drawing.panel(names[c, rank], own, mu, *pages[names[c, rank]])
         alt = f"Digit {c}, its {RANKS[rank]} layer-2 eigenvector: its spectrum in layer 1, the logits it produces, and its four most positive and four most negative pixel eigenvectors as red-blue images, each above the three training images that activate it most."
-        fig = draw_panel(names[c, rank], *panel)
         results.save_figure(fig, f"layer1_eigenvectors_{c}_{i}", alt=alt, show=c == DIGIT)
 
 # %% [markdown]
@@ -397,37 +340,8 @@ for c in shown:
 # Page `eigenvector_browser` holds the same for all ten digits and their four eigenvectors: `figures/01_mnist_bilinear/pages/eigenvector_browser.html`. The arrow keys go from one to the next.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-from plotly.subplots import make_subplots
-
-layout = {"column_widths": [1, 3, 0.6, 1, 3], "specs": [[{}, {}, None, {}, {}]], "horizontal_spacing": 0.02}
-page = make_subplots(1, 5, **layout)
-strip, steps = "j n (h w) -> (j h) (n w)", []
-# Whole hundredths and per cent: a byte each.
-red_blue = {"colorscale": "RdBu_r", "zmin": -25, "zmax": 25, "hovertemplate": "weight %{z} / 100<extra></extra>"}
-grey = {"colorscale": "gray_r", "zmin": 0, "zmax": 100, "hovertemplate": "ink %{z} %<extra></extra>"}
-for (c, rank), name in names.items():
-    _, mu, p = (each[[*RANKS].index(rank)] for each in panels[c])
-    ticks, visible = {}, {"visible": not steps, "showscale": False, "row": 1}
-    for side, chosen in enumerate(SIDES.values()):
-        weights = (rearrange(p[:, chosen], "(h w) j -> (j h) w", h=28) * 100).round().char().numpy()
-        photos = (rearrange(most_active(p[:, chosen]), strip, h=28) * 100).round().byte().numpy()
-        page.add_heatmap(z=weights, **red_blue, **visible, col=3 * side + 1)
-        page.add_heatmap(z=photos, **grey, **visible, col=3 * side + 2)
-        told = [title.replace("$\\mu$", "μ").replace("\n", "<br>") for title in titled(p[:, chosen], mu[chosen])]
-        ticks[f"yaxis{'3' if side else ''}.ticktext"] = told
-    on = [i // 4 == len(steps) for i in range(4 * len(names))]
-    steps.append({"method": "update", "args": [{"visible": on}, ticks], "label": name})
-slider = {"steps": steps, "currentvalue": {"prefix": "", "font": {"size": 14, "color": "#222"}}, "pad": {"t": 50}}
-slider |= {"font": {"color": "rgba(0,0,0,0)"}, "ticklen": 0, "minorticklen": 0}
-page.update_layout(sliders=[slider], template="plotly_white", showlegend=False, width=1000, height=620, margin_l=90)
-headings = {1: "positive", 2: "most active on", 4: "negative", 5: "most active on"}
-for x, (col, title) in enumerate(headings.items()):
-    page.update_xaxes(title_text=title, side="top", showticklabels=False, showgrid=False, constrain="domain", col=col)
-    page.update_yaxes(visible=x % 2 == 0, autorange="reversed", scaleanchor=f"x{x + 1}", showgrid=False, col=col)
-    ticks = steps[0]["args"][1].get(f"yaxis{x + 1 if x else ''}.ticktext")
-    page.update_yaxes(tickvals=[14, 42, 70, 98], ticktext=ticks, constrain="domain", col=col)
 alt = "layer-2 eigenvectors of each digit: their pixel vectors, and the images that excite them"
-results.save_page(page, "eigenvector_browser", alt=alt)
+results.save_page(drawing.browser(pages), "eigenvector_browser", alt=alt)
 
 # %% [markdown]
 # ## One decision, added up
@@ -446,34 +360,11 @@ for c in logits[image].topk(2).indices.tolist():
     acts = mu * (test_x[image] @ p).square()  # they add up to v . h_1
     each = torch.arange(FEW), acts.abs().argmax(1)
     told = [f"{a:+.1f} of\n{whole:+.1f}" for a, whole in zip(acts[each], acts.sum(1), strict=True)]
-    duel.append((c, top, parts, p.mT[each], told))
+    duel.append((c, values2[c, top], parts, p.mT[each], told))
     assert abs(sum(parts) - logits[image, c].item()) < 1e-4 * logits[image].abs().max()
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig = plt.figure(figsize=(plotting.TEXT_WIDTH, 4.8), layout="none")
-plotting.grey_image(fig.add_axes((0.01, 0.4, 0.14, 0.22)), test_x[image])
-fig.text(0.08, 0.64, f"the image: a {DIGIT}", ha="center", fontsize=8)
-levels = [np.cumsum([0, *parts]) for _, _, parts, *_ in duel]
-low, high = min(map(min, levels)), max(map(max, levels))
-for row, ((c, top, parts, vectors, titles), level) in enumerate(zip(duel, levels, strict=True)):
-    bottom = 0.56 - 0.5 * row
-    ax = fig.add_axes((0.24, bottom + 0.16, 0.74, 0.22))
-    colours = [plotting.POSITIVE if h > 0 else plotting.NEGATIVE for h in parts]
-    bars = [*parts, level[-1]], [*level[:-1], 0.0]
-    ax.bar(range(FEW + 2), bars[0], bottom=bars[1], width=0.6, color=[*colours, "0.4"])
-    for i, (h, start) in enumerate(zip(*bars, strict=True)):
-        ax.text(i, max(start, start + h) + 0.02 * (high - low), f"{h:+.3f}", ha="center", fontsize=7)
-    ax.hlines(level[1:], range(FEW + 1), range(1, FEW + 2), color="0.5", linewidth=0.5)
-    ax.axhline(0, color="0.3", linewidth=0.6)
-    ax.set(xlim=(-0.5, FEW + 1.5), xticks=range(FEW + 2), ylim=(low, high + 0.12 * (high - low)), ylabel="logit")
-    ax.set_xticklabels([f"$\\lambda$ {values2[c][i]:+.3f}" for i in top] + [f"the other {300 - FEW}", f"logit of {c}"])
-    ax.set_title(f"digit {c}: {'the runner-up' if row else 'the answer'}", loc="left", weight="bold", y=1.04)
-    for i, vector in enumerate(vectors):
-        small = fig.add_axes((0.24 + 0.74 * (i + 0.5) / (FEW + 2) - 0.04, bottom, 0.08, 0.117))
-        mapped = signed(small, vector)
-        small.set_xlabel(titles[i], fontsize=7, labelpad=2)
-bar = fig.add_axes((0.03, 0.12, 0.1, 0.015))
-fig.colorbar(mapped, cax=bar, orientation="horizontal", ticks=BAR["ticks"], label=BAR["label"])
+fig = drawing.decision(test_x[image], DIGIT, duel, config.d_hidden - FEW)
 alt = "Two waterfall charts for one image: five contributions and the sum of the others add up to the logit of the right digit and to that of the runner-up; below each contribution its pixel vector."
 results.save_figure(fig, "decision", alt=alt)
 
@@ -488,21 +379,23 @@ results.save_figure(fig, "decision", alt=alt)
 
 # %%
 KEPT = [1, 2, 3, 5, 10, 20, 50]
+
+
+def first_layer_cut(model: BilinearMLP, kept: list[int]) -> list[float]:
+    """The share misread where each digit keeps its most positive v, and of this v the k strongest pixel vectors."""
+    values, vectors = bilinear.eigendecompose(bilinear.interaction_tensor(model.w_u, model.w_l[1], model.w_r[1]))
+    _, mu, p = bilinear.pixel_features(model, vectors[:, :, -1])
+    logits = [values[:, -1] * bilinear.truncated_logits(test_x, mu, p, k).square() for k in kept]
+    return [(x.argmax(1) != test_y).double().mean().item() for x in logits]
+
+
 kept = [bilinear.truncated_logits(h1, values2, vectors2, k).argmax(1) for k in KEPT]
 wrong = [(answer != test_y).double().mean().item() for answer in kept]
 unlike = [(answer != logits.argmax(1)).double().mean().item() for answer in kept]
-_, mu, p = bilinear.pixel_features(model, vectors2[:, :, -1])  # of each digit's most positive v
-acts = mu[:, :, None] * einsum(test_x, p, "image pixel, digit pixel j -> digit j image").square()
-order = mu.abs().argsort(dim=1, descending=True)
-both = [torch.stack([values2[c, -1] * acts[c, order[c, :k]].sum(0).square() for c in range(10)], 1) for k in KEPT]
-wrong_both = [(x.argmax(1) != test_y).double().mean().item() for x in both]
-one_acts = einsum(test_x, one_vectors, "image pixel, digit pixel j -> digit image j").square() * one_values[:, None]
-order = one_values.abs().argsort(dim=1, descending=True)
-cut = [torch.stack([one_acts[c][:, order[c, :k]].sum(1) for c in range(10)], 1) for k in KEPT]
+wrong_both = first_layer_cut(model, KEPT)
+cut = [bilinear.truncated_logits(test_x, one_values, one_vectors, k) for k in KEPT]
 wrong_one = [(x.argmax(1) != test_y).double().mean().item() for x in cut]
 second = {c: values2[c][values2[c].abs().topk(2).indices[1]].item() for c in range(10)}
-results.record(kept=KEPT, kept_wrong=wrong, kept_unlike=unlike, kept_wrong_both=wrong_both, kept_wrong_one=wrong_one)
-results.record(first_layer_one=wrong_both[0])
 print("digits whose second eigenvector by |lambda| is positive:", [c for c, value in second.items() if value > 0])
 for k in (1, 2):
     called = kept[KEPT.index(k)].bincount(minlength=10) - test_y.bincount(minlength=10)
@@ -525,6 +418,7 @@ ax.annotate("the full model's error", (KEPT[-1], 1 - accuracy), (6, -7), color="
 ax.set(xlabel="eigenvectors kept per digit", ylabel="share of the test images", xlim=(0.9, 200), xticks=KEPT)
 ax.set_xticklabels(KEPT)
 ax.minorticks_off()
+results.record(first_layer_one=[wrong_both[0], *(first_layer_cut(each, [1])[0] for each in noisy_models)])
 alt = "Falling curves on logarithmic axes over the eigenvectors kept: with layer 2 cut the errors reach those of the full model at ten; with layer 1 cut, and in the one-layer model, they start far higher."
 results.save_figure(fig, "truncation", alt=alt)
 
@@ -536,30 +430,14 @@ results.save_figure(fig, "truncation", alt=alt)
 # ## What makes the rank low, noise or weight decay?
 #
 # The follow-up paper says two things about noise. Section 4.1: more noise "results in a lower-rank eigenvalue spectrum". Appendix E: "input noise increases the number of important eigenvectors while weight decay decreases it".
-# `sweeps/01_mnist_bilinear.py` trains six models for each of two noise levels and two weight decays, in 12 epochs. The *rank* is, as in appendix E, $(\sum_i |\lambda_i|)^2 / \sum_i \lambda_i^2$ of a digit's eigenvalues, here the mean over digits:
+# The sweep `01_mnist_bilinear` trains six models for each of two noise levels and two weight decays, in 12 epochs. The *rank* is, as in appendix E, $(\sum_i |\lambda_i|)^2 / \sum_i \lambda_i^2$ of a digit's eigenvalues, here the mean over digits:
 # it is $n$ for $n$ equal ones. Equal seeds start from equal weights, so the effect of a setting is the ratio within each seed.
 
 # %%
 ranks = np.log(grid.set_index(["noise", "weight_decay", "run"])["rank"]).unstack("run")
-
-
-def effective_rank(values: Tensor) -> float:
-    """Of eigenvalues [digit i]: (sum_i |lambda_i|)^2 / sum_i lambda_i^2, mean over digits."""
-    return (values.abs().sum(1).square() / values.square().sum(1)).mean().item()
-
-
-def ratio(setting: tuple[float, float], over: tuple[float, float]) -> tuple[float, float, float]:
-    """The rank under one (noise, decay) over that under another: mean ratio of the six seeds, with its interval."""
-    change = ranks.loc[setting] - ranks.loc[over]
-    return tuple(np.exp([change.mean(), *interval(change)]))
-
-
-by_decay = {f"decay, noise {n:g}": ratio((n, 0.5), (n, 0.0)) for n in (0.0, 0.33)}
-by_noise = {f"noise, decay {d:g}": ratio((0.33, d), (0.0, d)) for d in (0.0, 0.5)}
-effects = by_decay | by_noise
-results.record(rank_by_decay=[e[0] for e in by_decay.values()], rank_by_noise=[e[0] for e in by_noise.values()])
-results.record(rank_by_decay_high=max(e[2] for e in by_decay.values()))
-results.record(rank_by_noise_low=min(e[1] for e in by_noise.values()))
+changes = {f"decay, noise {n:g}": ranks.loc[n, 0.5] - ranks.loc[n, 0.0] for n in (0.0, 0.33)}
+changes |= {f"noise, decay {d:g}": ranks.loc[0.33, d] - ranks.loc[0.0, d] for d in (0.0, 0.5)}
+effects = {name: np.exp([change.mean(), *interval(change)]) for name, change in changes.items()}
 for name, (mean, low, high) in effects.items():
     print(f"{name}: the rank is multiplied by {mean:.2f} (95 % interval {low:.2f} to {high:.2f})")
 cost = grid.set_index(["noise", "weight_decay", "run"]).test_accuracy.unstack("weight_decay").diff(axis=1)[0.5]
@@ -568,8 +446,6 @@ for noise, paired in cost.groupby("noise"):
     print(f"noise {noise:g}: decay changes the accuracy by {paired.mean():+.4f} ({low:+.4f} to {high:+.4f})")
 untrained = BilinearMLP(config, SEED).requires_grad_(False)
 start = bilinear.eigendecompose(bilinear.interaction_tensor(untrained.w_u, untrained.w_l[1], untrained.w_r[1]))[0]
-untrained_rank = effective_rank(start)
-results.record(untrained_rank=untrained_rank)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 labels = {"rank": "effective rank", "test_accuracy": "test accuracy"}
@@ -584,7 +460,7 @@ for ax, (column, label) in zip(axes.flat, labels.items(), strict=False):
     if column != "accuracy_1":
         sns.pointplot(frame, **look, **MEAN, dodge=0.4)
     ax.set(xlabel="weight decay", ylabel=label)
-axes[0, 0].axhline(untrained_rank, color="0.6", linewidth=0.8, linestyle="--")
+axes[0, 0].axhline(effective_rank(start).mean(), color="0.6", linewidth=0.8, linestyle="--")
 axes[0, 0].text(0.95, 0.78, "untrained", color="0.4", ha="right", transform=axes[0, 0].transAxes)
 axes[0, 0].text(0.95, 0.62, "noise 0.33", color=plotting.BLUE, ha="right", transform=axes[0, 0].transAxes)
 axes[0, 0].text(0.95, 0.5, "no noise", color=plotting.VERMILLION, ha="right", transform=axes[0, 0].transAxes)
@@ -605,7 +481,7 @@ results.save_figure(fig, "grid", alt=alt)
 #
 # Weight decay divides the effective rank by about four, with narrow intervals (printed above). In $h_1$'s own units noise of 0.33 (here on input and layers together) raises it by 7 to 8 %, as appendix E says; it does not lower it, as section 4.1 says.
 # A reproduction by others found the same of decay ("the primary driver of low-rank structure", abstract of [openreview 6k7qRdz7rD](https://openreview.net/forum?id=6k7qRdz7rD)).
-# Two cautions. Training alone already halves the rank of an untrained model (dashed), and ten eigenvectors name the images as the full model does at rank 100 nearly as well as at 25 (99.0 % or more in each run): decay mostly shrinks a tail that decides little.
+# Two cautions. Training alone already halves the rank of an untrained model (dashed), and ten eigenvectors name the images as the full model does at rank 100 nearly as well as at 25 (99 % or more in each run): decay mostly shrinks a tail that decides little.
 # And the rank depends on the units of $h_1$; the table below also has it with each direction weighted by how much the data use it (eigenvalues of $S^{1/2} B_c S^{1/2}$, $S$ the second moments of $h_1$ over the training images). So weighted, noise makes no difference.
 #
 # Noise makes the network more accurate and moves the patterns' power out of pixels that rarely carry ink. It makes two runs less alike. Decay costs accuracy with noise and without (paired intervals printed above), and makes runs more alike.
@@ -614,7 +490,6 @@ results.save_figure(fig, "grid", alt=alt)
 # The table shows, at a decay of 0.5, for which digits the eigenvalue of largest size is negative, and what is read when each digit keeps its most *positive* eigenvector instead.
 
 # %%
-noisy_models, plain_models = several[: len(SEEDS)], several[len(SEEDS) :]
 one = []
 for noise, each in [(0.33, each) for each in noisy_models] + [(0.0, each) for each in plain_models]:
     forms, h = bilinear.interaction_tensor(each.w_u, each.w_l[1], each.w_r[1]), each.hidden(test_x)[1]
@@ -623,40 +498,45 @@ for noise, each in [(0.33, each) for each in noisy_models] + [(0.0, each) for ea
     answers = {"largest": bilinear.truncated_logits(h, values, vectors, 1).argmax(1)}
     answers["positive"] = (values[:, -1] * einsum(h, vectors[:, :, -1], "n h, c h -> n c").square()).argmax(1)
     read = {name: (answer == test_y).double().mean().item() for name, answer in answers.items()}
-    seen = each.hidden(train_x)[1]
-    size, axes_ = torch.linalg.eigh(seen.T @ seen / len(seen))
+    h0 = train_x @ each.w_e.T
+    seen = (h0 @ each.w_l[0].T) * (h0 @ each.w_r[0].T)  # h_1: layer 2 is not needed here
+    size, axes_ = bilinear.eigendecompose(seen.T @ seen / len(seen))
     root = axes_ * size.clamp(min=0).sqrt() @ axes_.T
-    read |= {"rank": effective_rank(values), "rank by data": effective_rank(torch.linalg.eigvalsh(root @ forms @ root))}
+    weighted, _ = bilinear.eigendecompose((by_data := root @ forms @ root) / 2 + by_data.mT / 2)
+    read |= {"rank": effective_rank(values).mean().item(), "rank by data": effective_rank(weighted).mean().item()}
     one.append({"noise": noise, "negative for": negative, **read})
 one = pd.DataFrame(one)
-negatives = one["negative for"].map(len)
-results.record(one_positive_least=one.positive.min(), negative_with_noise=int(negatives[one.noise > 0].max()))
-results.record(one_positive_without=one.positive[one.noise == 0].tolist())
-by_data = one.groupby(one.noise > 0)["rank by data"].mean()
-results.record(rank_by_data_ratio=by_data[True] / by_data[False])
 one.round(4)
 
 # %% [markdown]
-# At this decay the most positive eigenvector alone reads 95 to 97 % of the images with noise and without, with about twice the full model's errors. Noise makes it the largest for every digit; without decay that fails in two of six runs (figure `grid`).
+# At this decay the most positive eigenvector alone reads about 95 to 97 % of the images with noise and without, with about twice the full model's errors. Noise makes it the largest for every digit; without decay that fails in two of six runs (figure `grid`).
 #
 # Twelve epochs are enough to see what decay does: after 64 epochs the rank is lower than in the six runs of the same noise and decay (table below), by far less than decay changes it. We did not train without noise for 64 epochs.
 
 # %%
 answers = bilinear.truncated_logits(h1, values2, vectors2, 10).argmax(1)
-long = {"rank": effective_rank(values2), "test_accuracy": accuracy}
+long = {"rank": effective_rank(values2).mean().item(), "test_accuracy": accuracy}
 long |= {
     "accuracy_1": 1 - wrong[0],
     "accuracy_2": 1 - wrong[1],
     "agreement_10": (answers == logits.argmax(1)).double().mean().item(),
 }
-results.record(agreement_10=paper.agreement_10.mean(), agreement_10_least=paper.agreement_10.min())
-results.record(handful_drop=(paper.test_accuracy - paper.accuracy_5).mean())
 pd.concat([pd.DataFrame(long, index=["64 epochs, one run"]), paper[[*long]].agg(["mean", "min", "max"])]).round(4)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+decay, noise = (np.exp(pd.concat(pair)) for pair in ([*changes.values()][:2], [*changes.values()][2:]))
+results.record(rank_by_decay=decay, rank_by_noise=noise, mean_rank_ratio=[mean for mean, _, _ in effects.values()])
+results.record(
+    one_positive=one.positive,
+    negative_digits=one["negative for"].map(len)[one.noise > 0],
+    agreement_10=paper.agreement_10,
+    handful_drop=paper.test_accuracy - paper.accuracy_5,
+)
 
 # %% [markdown]
 # ### Width
 #
-# `sweeps/01_mnist_bilinear_width.py` trains models of other widths, in pairs from seeds of their own. For each pair we ask how alike both models are: the $|\cos|$ between the strongest patterns of equal digits.
+# The sweep `01_mnist_bilinear_width` trains models of other widths, in pairs from seeds of their own. For each pair we ask how alike both models are: the $|\cos|$ between the strongest patterns of equal digits.
 # The same between different digits is the baseline.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -688,16 +568,13 @@ results.save_figure(fig, "width", alt=alt)
 # %%
 rare = train_x.mean(0) < 0.01
 runs_by_noise = grid.query("weight_decay == 0.5").groupby("noise").inkless
-chance, (least, _), (without, with_noise) = rare.double().mean().item(), runs_by_noise.min(), runs_by_noise.mean()
-results.record(inkless_with_noise=with_noise, inkless_without=without, inkless_chance=chance)
-results.record(inkless_ratio=least / runs_by_noise.max()[0.33])
+chance = rare.double().mean().item()
 heaviest = {
     kind: [
-        rare[bilinear.class_features(each)[:, 0].abs().topk(10, dim=1).indices].double().mean().item() for each in those
+        rare[bilinear.class_features(each)[:, 0].abs().topk(10, dim=1).indices].double().mean().item() for each in group
     ]
-    for kind, those in {"with noise": noisy_models, "without": plain_models}.items()
+    for kind, group in {"with noise": noisy_models, "without": plain_models}.items()
 }
-results.record(heaviest_without=min(heaviest["without"]), heaviest_with=max(heaviest["with noise"]))
 print(
     f"chance: {chance:.1%} of the pixels are rarely inked; share of the ten heaviest pixels that are, by run: {heaviest}"
 )
@@ -709,10 +586,13 @@ for each in (noisy_models[0], plain_models[0]):
     v = bilinear.eigendecompose(bilinear.interaction_tensor(each.w_u, each.w_l[1], each.w_r[1]))[1][:, :, -1]
     _, mu, p = bilinear.pixel_features(each, v)
     vectors.append(p[:, :, -1])
-    titles += titled(vectors[-1].T, mu[:, -1])
-fig = maps(torch.cat(vectors), titles, ["with noise", "without"], 2.2, "digit")
+    titles += drawing.titled(vectors[-1].T, mu[:, -1], train_x)
+fig = drawing.maps(torch.cat(vectors), titles, ["with noise", "without"], 2.2, "digit")
 alt = "Two rows of ten red-blue pixel vectors, one per digit: with noise in training they are strokes in the middle of the image, without it they also weigh the edge of the image."
 results.save_figure(fig, "noise", alt=alt)
+inkless = grid.query("weight_decay == 0.5").pivot(index="run", columns="noise", values="inkless")
+results.record(heaviest_without=heaviest["without"], heaviest_with=heaviest["with noise"])
+results.record(inkless_ratio=inkless[0.0] / inkless[0.33])
 
 # %% [markdown]
 # **Figure `noise`.** For each digit, the strongest pixel vector of its strongest layer-2 eigenvector, after 12 epochs with the paper's noise (above) and without (below), with eigenvalue and mean activation. (Compare Figure 4 of the follow-up paper.)
@@ -725,19 +605,17 @@ results.save_figure(fig, "noise", alt=alt)
 # $W_e^\top B^{(v)} W_e = Q\,(R B^{(v)} R^\top)\,Q^\top$, and the eigenvectors of $R B^{(v)} R^\top$, carried by $Q$, are orthonormal images. *Overlap* is the mean $|\cos|$ between two different ones of the eight shown.
 
 # %%
-eight = [*SIDES["positive"], *SIDES["negative"]]
 views, titles = [], []
 for space in ("hidden", "pixels"):
     _, mu, p = bilinear.pixel_features(model, vectors2[DIGIT][:, -1:].T, space)
-    titles += titled(p[0][:, eight], mu[0, eight])
+    titles += drawing.titled(p[0][:, eight], mu[0, eight], train_x)
     views.append(F.normalize(p[0][:, eight], dim=0))
 overlap = [(p.T @ p).abs()[~torch.eye(8, dtype=torch.bool)].mean().item() for p in views]
 alike = (views[0] * views[1]).sum(0).abs().mean().item()
-results.record(overlap=overlap, space_agreement=alike)
 print(f"overlap: hidden space {overlap[0]:.3f}, pixel space {overlap[1]:.3f}; |cos| between both views {alike:.2f}")
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig = maps(torch.cat([p.T for p in views]), titles, ["hidden space", "pixel space"], 2.6)
+fig = drawing.maps(torch.cat([p.T for p in views]), titles, ["hidden space", "pixel space"], 2.6)
 alt = "Two rows of eight pixel vectors with their eigenvalues and mean activations: above from the decomposition in hidden space, below in pixel space."
 results.save_figure(fig, "pixel_space", alt=alt)
 
@@ -754,13 +632,9 @@ results.save_figure(fig, "pixel_space", alt=alt)
 # %%
 pairs = paper.drop_duplicates("seed")
 KINDS = {"similarity": "strongest,\n|cos|", "matched": "best partner,\n|cos|", "subspace": "span of four,\nshared part"}
-for kind in KINDS:
-    same, other = pairs[kind], pairs[f"{kind}_other_digits"]
-    results.record(**{f"{kind}_same": same.mean(), f"{kind}_other": other.mean()})
-    results.record(**{f"{kind}_ratio": (same / other).min()})
 features = [bilinear.class_features(each, 4) for each in noisy_models]
 by_digit = {
-    f"{SEEDS[a]}, {SEEDS[b]}": einsum(features[a][:, 0], features[b], "c p, c k p -> c k").abs().amax(1).tolist()
+    f"{SEEDS[a]}, {SEEDS[b]}": bilinear.similarities(features[a], features[b])["matched"].diagonal().tolist()
     for b in range(len(SEEDS))
     for a in range(b)
 }
@@ -783,6 +657,7 @@ right.set(xlabel="digit", ylabel="best partner, |cos|", ylim=(0, 1.02))
 right.legend(title="seeds", loc="lower right", ncols=3, columnspacing=0.8, handletextpad=0.1)
 alt = "Left: similarity of two training runs by three measures, for equal digits above different digits. Right: the best partner of each digit's strongest pattern, for three pairs of seeds."
 results.save_figure(fig, "seeds", alt=alt)
+results.record(similarity=pairs.similarity, similarity_ratio=pairs.similarity / pairs.similarity_other_digits)
 
 # %% [markdown]
 # **Figure `seeds`.** Left: how alike two training runs are, a dot per pair of runs, for equal digits and, as baseline, for different digits. Right: the best partner of each digit's strongest pattern, for the three pairs among this notebook's own models of 12 epochs (dashed: the mean for different digits). Digit 8 in one pair is no more alike than different digits, digit 0 in two hardly more.
@@ -792,54 +667,46 @@ results.save_figure(fig, "seeds", alt=alt)
 # ## Masks from the weights alone
 #
 # Adding a digit's pattern to an image should make the model read that digit. The mask *for* digit $c$ is the pattern of its most positive layer-2 eigenvector, as in figure `opening`; the mask *against* $c$ is that of its
-# most negative one, which should take the name from the digit's own images. Both have norm 6; an image has a norm of about 9. We count the images of other digits that are called $c$. Baselines of the same norm: the mask with the other sign and with the other sign of $v$, the mean image of digit $c$,
+# most negative one, which should take the name from the digit's own images. Both have norm 6; an image has a norm of about 9. The masked images leave the range of pixels and are not clipped to it. We count the images of other digits that are called $c$. Baselines of the same norm: the mask with the other sign and with the other sign of $v$, the mean image of digit $c$,
 # the strongest pixel vector of random hidden directions, smooth noise (each pixel averaged with its 24 neighbours) on the whole image and where there is ink, and white noise, under which the model was trained.
 
-
 # %%
-def pushes(patterns: Tensor) -> list[float]:
-    """Under ten masks of norm 6, one per digit: the share of other digits' images called it, their mean, the accuracy."""
-    answers = [model(test_x + 6 * p).argmax(1) for p in F.normalize(patterns, dim=1)]
-    shares = [(a[test_y != c] == c).double().mean().item() for c, a in enumerate(answers)]
-    return [*shares, np.mean(shares), np.mean([(a == test_y).double().mean().item() for a in answers])]
-
-
 generator = torch.Generator().manual_seed(SEED)
 white = torch.randn(10, 784, generator=generator)
 smooth = F.avg_pool2d(white.reshape(-1, 1, 28, 28), 5, stride=1, padding=2).reshape(10, 784)
+own = bilinear.masks(model, images, generator)
 masks = {
-    "for the digit": patterns,
-    "for it, other sign": -patterns,
-    "mean image of it": torch.stack([train_x[images.train_y == c].mean(0) for c in range(10)]),
-    "random direction": bilinear.pixel_features(model, torch.randn(10, 300, generator=generator))[2][:, :, -1],
-    "against it": bilinear.class_features(model, against=True)[:, 0],
+    "for the digit": own["mask"],
+    "for it, other sign": own["negative"],
+    "mean image of it": own["mean_digit"],
+    "random direction": own["random_direction"],
+    "against it": own["against"],
     "other sign of v": bilinear.pixel_features(model, vectors2[:, :, -1])[2][:, :, 0],
     "smooth noise on ink": smooth * ~rare,
     "smooth noise": smooth,
     "white noise": white,
 }
-means = masks["mean image of it"]
+means = bilinear.class_means(images)
 masks["mean image of it, less the others'"] = means - (means.sum(0) - means) / 9  # knows the data, as no weights do
-table = pd.DataFrame({kind: pushes(each) for kind, each in masks.items()}, index=[*range(10), "mean", "accuracy"]).T
+table = {}
+for kind, each in masks.items():
+    answers = bilinear.called(model, test_x, F.normalize(each, dim=1))
+    shares = bilinear.pushed(answers, test_y)
+    table[kind] = [*shares.tolist(), shares.mean().item(), (answers == test_y).double().mean().item()]
+table = pd.DataFrame(table, index=[*range(10), "mean", "accuracy"]).T
 table.round(3)
 
 # %%
 lots = bilinear.pixel_features(model, torch.randn(40, 300, generator=generator))[2][:, :, -1]
-answers = [model(test_x + 6 * p).argmax(1) for p in lots]
+answers = bilinear.called(model, test_x, lots)
 best = np.array([max((a[test_y != c] == c).double().mean().item() for c in range(10)) for a in answers])
 own = np.mean([(a[test_y == c] == c).double().mean().item() for a in answers for c in range(10)])
-results.record(random_best=best.mean(), random_best_over_15=(best >= 0.15).mean(), random_own_kept=own)
 print(f"40 random directions: {best.mean():.0%} of other digits' images called the digit that each pushes most to;")
 print(f"for {(best >= 0.15).mean():.0%} of them that is 15 % or more; {own:.0%} of a digit's own images keep its name")
 
 # %%
 run_means = paper.rename(columns=lambda name: name.removesuffix("_rate"))
 columns = ["mask", "negative", "mean_digit", "random_direction", "against"]
-results.record(mask_rate=table["mean"].iloc[0], mask_digits=int((table.loc["for the digit", range(10)] >= 0.15).sum()))
-results.record(mask_rates=table.loc["for the digit", range(10)].tolist(), mask_accuracy=table.accuracy.tolist())
-results.record(runs_mask=run_means["mask"].min(), runs_mask_mean=run_means["mask"].mean())
-results.record(runs_mask_digits=int(paper.mask_digits_over_15.min()), runs_against_kept=run_means.against_kept.max())
-results.record(mask_centred_mean=table.loc["mean image of it, less the others'", "mean"])
 run_means[[*columns, "mask_digits_over_15", "against_kept"]].agg(["mean", "min", "max"]).round(3)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -857,6 +724,7 @@ sns.pointplot(named, x="share", y="mask", color=plotting.VERMILLION, linestyle="
 right.set(xlabel="share, mean over ten targets", ylabel="", xlim=(-0.03, 1))
 alt = "Left: for each target digit the share of other digits' images called the target under five kinds of masks. Right: the mean over targets for six training runs of 12 epochs."
 results.save_figure(fig, "mask", alt=alt)
+results.record(mask_rate=paper.mask_rate, against_kept=paper.against_kept)
 
 # %% [markdown]
 # **Figure `mask`.** Left: the model of the paper's recipe, masks of norm 6: share of other digits' images that are called the target (dashed: 15 %). Right: the mean over the ten targets in six other training runs of 12 epochs (dots), their mean (cross) and its 95 % t-interval.
@@ -883,23 +751,31 @@ for sign, told in ((1, "the rule's sign"), (-1, "the other sign")):
 
 # %%
 rows = [
-    ("decay of 0.5 multiplies the rank by (without noise, with)", "rank_by_decay", "decay decreases it (follow-up, appendix E)"),
-    ("noise multiplies the rank by (at decay 0, 0.5)", "rank_by_noise", "lower (section 4.1), higher (appendix E)"),
-    ("test accuracy, two bilinear layers", "accuracy_two_bilinear_layers", "0.983 (authors' notebook, one layer, other recipe)"),
-    ("its ten heaviest pixels that are rarely inked, without noise (least of three runs)", "heaviest_without", "\"outlying pixels\" (section 4.1)"),
-    ("the same with noise (most of three runs)", "heaviest_with", "\"more digit-like\" (section 4.1)"),
-    ("|cos| of the strongest pattern between runs", "similarity_same", "0.8 to 0.9 (section 4.2)"),
-    ("predictions kept by ten eigenvectors a digit", "agreement_10", "\"only a handful\" (section 4.2)"),
-    ("images called the target under masks of norm 6", "runs_mask_mean", "0.28 (Figure 7A, other masks, norm 8.4)"),
+    ("rank, multiplied by: decay without noise and with, noise without decay and with", "mean_rank_ratio", "decay decreases it (follow-up, appendix E); noise: lower (section 4.1), higher (appendix E)"),
+    ("test accuracy, two bilinear layers (mean of six runs)", "accuracy", "0.983 (authors' notebook, one layer, other recipe)"),
+    ("ten heaviest pixels that are rarely inked, without noise (three runs)", "heaviest_without", "\"outlying pixels\" (section 4.1)"),
+    ("the same with noise (three runs)", "heaviest_with", "\"more digit-like\" (section 4.1)"),
+    ("|cos| of the strongest pattern between runs (three pairs)", "similarity", "0.8 to 0.9 (section 4.2)"),
+    ("predictions kept by ten eigenvectors a digit (six runs)", "agreement_10", "\"only a handful\" (section 4.2)"),
+    ("images called the target under masks of norm 6 (six runs)", "mask_rate", "0.28 (Figure 7A, other masks, norm 8.4)"),
 ]  # fmt: skip
+results.record(accuracy=paper.test_accuracy.mean())
 results.findings(rows)
 
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+turned = {c: patterns[c] for c in (4, 5, 6)}
+fig = drawing.cover(turned, pushed[0] - 6 * patterns[0], model(pushed).argmax(1).tolist())
+alt = "Red-blue patterns for the digits 4, 5 and 6; below each a handwritten 3 with the pattern added, and what the network calls it."
+results.save_figure(fig, "cover", alt=alt, show=False)
+
 # %% [markdown]
-# The original notebook states no numbers; its pictures are those above. The last column holds what the follow-up paper states of its one-layer models. Rows are means over six training runs unless they say otherwise (similarities: three pairs of runs).
+# **Figure `cover`.** The cover: the patterns for 4, 5 and 6, and the 3 of figure `opening` with each added; below, the name that the network gives it.
+#
+# The original notebook states no numbers; its pictures are those above. The last column holds what the follow-up paper states of its one-layer models.
 #
 # - Weight decay makes the effective rank low; noise raises it by 7 to 8 % in the units of $h_1$, and by nothing when directions are weighted by the data. Two runs are more alike with decay and less with noise.
 # - Without noise most of a pattern's heaviest pixels rarely carry ink; with noise none does.
-# - In the second layer one eigenvector a digit, the most positive, reads 95 % of the images or more, because the first layer stays whole; of that layer's pixel vectors a digit needs ten or more.
+# - In the second layer one eigenvector a digit, the most positive, reads about 95 % of the images or more, because the first layer stays whole; of that layer's pixel vectors a digit needs ten or more.
 # - The accuracies of two bilinear layers and of a usual network of equal size, trained by the same recipe, cannot be told apart (figure `models`; the interval printed above it leaves room for 0.16 points).
 # - Patterns of the same digit in two runs are more alike than those of different digits, less than the follow-up paper's number.
 # - A mask made from the weights alone makes the network call other images the target. A mask from the most negative eigenvector takes the name from the digit's own images (figure `mask`'s second table), where random directions leave it to half of them.

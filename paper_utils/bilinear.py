@@ -77,7 +77,7 @@ class BilinearMLP(nn.Module):
             self.w_u = weight(c.n_classes, c.d_hidden)
 
     def hidden(self, x: Float[Tensor, "batch input"]) -> list[Float[Tensor, "batch hidden"]]:
-        """The activations h_0, ..., h_n; with noise in training mode only."""
+        """Return the activations h_0, ..., h_n; with noise in training mode only."""
         c = self.config
         if self.training and c.input_noise:
             x = torch.add(x, torch.randn_like(x), alpha=c.input_noise)
@@ -96,7 +96,7 @@ class BilinearMLP(nn.Module):
 
     @torch.no_grad()
     def accuracy(self, x: Float[Tensor, "n input"], y: Int[Tensor, " n"]) -> float:
-        """The share of images whose largest logit is their label, without noise."""
+        """Return the share of images whose largest logit is their label, without noise."""
         was_training = self.training
         self.eval()
         hits = sum((self(a).argmax(-1) == b).sum().item() for a, b in zip(x.split(5000), y.split(5000), strict=True))
@@ -105,14 +105,14 @@ class BilinearMLP(nn.Module):
 
 
 def learning_rate(epoch: int, recipe: BilinearRecipe) -> float:
-    """The factor on `recipe.lr` in an epoch counted from 0: linear warm-up from 1 %, halved step by step, constant."""
+    """Return the factor on `recipe.lr` in an epoch counted from 0: it rises, is halved in steps, and stays."""
     if epoch < recipe.warmup:
         return 0.01 + 0.99 * epoch / recipe.warmup
     return recipe.factor ** (min(epoch - recipe.warmup, recipe.decay) // recipe.decay_every)
 
 
 def cross_entropy(model: BilinearMLP, x: Float[Tensor, "batch input"], y: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """The mean cross entropy of a batch in nats: what `train` minimises unless it is given another loss."""
+    """Return the mean cross entropy of a batch in nats, which `train` minimises unless it is given another loss."""
     return F.cross_entropy(model(x), y)
 
 
@@ -124,7 +124,7 @@ def train(
     loss: Callable[[BilinearMLP, Tensor, Tensor], Tensor] = cross_entropy,
     label: str = "bilinear MLP",
 ) -> training.History:
-    """Train in place, on the model's device, by AdamW; `seed` is of the order of the images and of the noise.
+    """Train in place, on the model's device, by AdamW; `seed` decides the order of the images and the noise.
 
     `loss` is called as loss(model, x, y) with a batch of images and labels and returns the scalar to minimise; `label`
     names the training where its progress is shown. Returns the history of `training.fit`, with "test_accuracy".
@@ -149,7 +149,7 @@ def train(
 def interaction_tensor(
     w_out: Float[Tensor, "out hidden"], w_l: Float[Tensor, "hidden in"], w_r: Float[Tensor, "hidden in"]
 ) -> Float[Tensor, "out in in"]:
-    """The symmetric matrix of each output direction: w_out ((w_l x) * (w_r x)) = x^T B x.
+    """Return the symmetric matrix B of each output direction: w_out ((w_l x) * (w_r x)) = x^T B x.
 
     B[o] = sum_h w_out[o, h] (w_l[h] w_r[h]^T + w_r[h] w_l[h]^T) / 2, eq. 3 of arXiv 2406.03947.
 
@@ -160,8 +160,9 @@ def interaction_tensor(
     return (b + rearrange(b, "out in1 in2 -> out in2 in1")) / 2
 
 
+@training.one_thread
 def eigendecompose(q: Float[Tensor, "... n n"]) -> tuple[Float[Tensor, "... n"], Float[Tensor, "... n n"]]:
-    """Ascending eigenvalues and orthonormal eigenvectors (columns) of symmetric matrices: q = V diag(values) V^T.
+    """Decompose symmetric matrices, q = V diag(values) V^T, into ascending values and orthonormal columns of V.
 
     Raises: ValueError where q is not symmetric, because eigh would silently read its lower half only.
     """
@@ -173,10 +174,11 @@ def eigendecompose(q: Float[Tensor, "... n n"]) -> tuple[Float[Tensor, "... n"],
     return torch.linalg.eigh(q)
 
 
+@training.one_thread
 def pixel_eigendecompose(
     q: Float[Tensor, "... hidden hidden"], w_e: Float[Tensor, "hidden pixel"]
 ) -> tuple[Float[Tensor, "... hidden"], Float[Tensor, "... pixel hidden"]]:
-    """The eigendecomposition of the same form in pixel space: w_e^T q w_e = V diag(values) V^T with V^T V = 1.
+    """Decompose a form of w_e x in pixel space: w_e^T q w_e = V diag(values) V^T with V^T V = 1.
 
     The form has the rank of w_e at most, so with w_e^T = Q R only R q R^T [hidden hidden] is decomposed; V = Q U. The
     eigenvectors of q itself, carried to pixels by w_e^T, are not orthogonal there.
@@ -187,11 +189,11 @@ def pixel_eigendecompose(
 
 
 def truncated_logits(
-    h: Float[Tensor, "batch in"], values: Float[Tensor, "out in"], vectors: Float[Tensor, "out in in"], k: int
+    h: Float[Tensor, "batch d"], values: Float[Tensor, "out n"], vectors: Float[Tensor, "out d n"], k: int
 ) -> Float[Tensor, "batch out"]:
-    """Logits from each output's k eigenvectors of largest |eigenvalue|: sum_i values[o, i] (vectors[o, :, i] . h)^2.
+    """Add up each output's k eigenvectors of largest |eigenvalue|: sum_i values[o, i] (vectors[o, :, i] . h)^2.
 
-    Raises: ValueError for a k outside 1..in.
+    Raises: ValueError for a k outside 1..n.
     """
     if not 1 <= k <= values.shape[1]:
         raise ValueError(f"truncated_logits: k must be in 1..{values.shape[1]}, got {k}")
@@ -202,10 +204,11 @@ def truncated_logits(
 
 
 def fix_signs(vectors: Float[Tensor, "... n k"], parts: Float[Tensor, "... m k"]) -> Float[Tensor, "... n k"]:
-    """Of an eigenvector v and its negative -v (columns), the one whose `parts` have more power above 0 than below.
+    """Choose each eigenvector's sign so that its parts have more power above 0 than below.
 
-    The parts change sign with v: the eigenvalues of its form in the layer below, or the pixels of v itself. The sign is
-    that of sum_i parts_i |parts_i|; no image is needed, and the sign that the eigensolver happens to return is lost.
+    v and -v (columns) are the same eigenvector. The parts change sign with it: the eigenvalues of its form in the layer
+    below, or the pixels of v itself; the sum of parts_i |parts_i| becomes positive. No image is needed, and the sign
+    that the eigensolver happened to return makes no difference.
 
     >>> fix_signs(torch.tensor([[1.0], [-2.0]]), torch.tensor([[1.0], [-2.0]])).tolist()
     [[-1.0], [2.0]]
@@ -216,33 +219,35 @@ def fix_signs(vectors: Float[Tensor, "... n k"], parts: Float[Tensor, "... m k"]
 def pixel_features(
     model: BilinearMLP, v: Float[Tensor, "k hidden"], orthonormal_in: str = "pixels"
 ) -> tuple[Float[Tensor, "k hidden"], Float[Tensor, "k hidden"], Float[Tensor, "k input hidden"]]:
-    """Directions v in layer 1's output, seen from the pixels: v . h_1(x) = sum_j mu[j] (p[:, j] . x)^2.
+    """See directions v of layer 1's output from the pixels: v . h_1(x) = sum_j mu[j] (p[:, j] . x)^2.
 
     Returns v with its sign (its strongest mu are positive), mu in ascending order, and the pixel vectors p with theirs
-    (more power in red ink than in blue): `fix_signs`. The p are orthonormal images, or, with orthonormal_in="hidden" as
+    (more power in red than in blue): `fix_signs`. The p are orthonormal images, or, with orthonormal_in="hidden" as
     in the original notebook, w_e^T u_j for u_j that are orthonormal in hidden space.
 
     Raises: ValueError for another space.
     """
     if orthonormal_in not in ("pixels", "hidden"):
         raise ValueError(f"pixel_features: orthonormal_in must be 'pixels' or 'hidden', got {orthonormal_in!r}")
-    q = interaction_tensor(v, model.w_l[0], model.w_r[0])
-    v = fix_signs(v.mT, pixel_eigendecompose(q, model.w_e)[0].mT).mT
-    q = interaction_tensor(v, model.w_l[0], model.w_r[0])
+    mu, p = pixel_eigendecompose(interaction_tensor(v, model.w_l[0], model.w_r[0]), model.w_e)
+    negative = (mu * mu.abs()).sum(-1) < 0
+    v = torch.where(negative[:, None], -v, v)
     if orthonormal_in == "pixels":
-        mu, p = pixel_eigendecompose(q, model.w_e)
+        # The form of -v is the negative: the same vectors, in the other order.
+        mu = torch.where(negative[:, None], -mu.flip(-1), mu)
+        p = torch.where(negative[:, None, None], p.flip(-1), p)
     else:
-        mu, u = eigendecompose(q)
+        mu, u = eigendecompose(interaction_tensor(v, model.w_l[0], model.w_r[0]))
         p = model.w_e.mT @ u
     return v, mu, fix_signs(p, p)
 
 
 @torch.no_grad()
 def class_features(model: BilinearMLP, n: int = 1, against: bool = False) -> Float[Tensor, "class n input"]:
-    """The n strongest patterns for (or against) each class of a two-layer model, from its weights alone, of unit norm.
+    """Read off the n strongest patterns of unit norm for (or against) each class of a two-layer model.
 
-    The class's n most positive (against: most negative) layer-2 eigenvectors, strongest first, each seen from the
-    pixels by its most positive pixel vector.
+    Only weights are used: the class's n most positive (against: most negative) layer-2 eigenvectors, strongest first,
+    each seen from the pixels by its most positive pixel vector.
 
     Raises: ValueError for a model of another depth.
     """
@@ -255,7 +260,7 @@ def class_features(model: BilinearMLP, n: int = 1, against: bool = False) -> Flo
 
 
 def weight_mask(model: BilinearMLP, target: int, against: bool = False) -> Float[Tensor, " input"]:
-    """A pixel pattern of unit norm that raises (against: lowers) the logit of class `target` where it is added.
+    """Return a pixel pattern of unit norm that raises (against: lowers) the logit of class `target` where it is added.
 
     It is the first of the class's `class_features`, made from the weights of a two-layer model alone.
 
@@ -264,3 +269,70 @@ def weight_mask(model: BilinearMLP, target: int, against: bool = False) -> Float
     if not 0 <= target < len(model.w_u):
         raise ValueError(f"weight_mask: target must be a class in 0..{len(model.w_u) - 1}, got {target}")
     return class_features(model, 1, against)[target, 0]
+
+
+def class_means(images: Images) -> Float[Tensor, "class input"]:
+    """Return the mean training image of each class that occurs, in their order."""
+    return torch.stack([images.train_x[images.train_y == c].mean(0) for c in images.train_y.unique()])
+
+
+@torch.no_grad()
+def masks(model: BilinearMLP, images: Images, generator: torch.Generator) -> dict[str, Float[Tensor, "class input"]]:
+    """Return a two-layer model's masks of unit norm, one for each class, and what they are compared with.
+
+    "mask": each class's `weight_mask`; "negative": the same with the other sign; "against": the mask against the class;
+    "random_direction": the most positive pixel vector of hidden directions that `generator` draws; "mean_digit": the
+    class's mean image.
+    """
+    strongest = class_features(model)[:, 0]
+    directions = torch.randn(len(model.w_u), len(model.w_e), generator=generator)
+    return {
+        "mask": strongest,
+        "negative": -strongest,
+        "against": class_features(model, against=True)[:, 0],
+        "random_direction": pixel_features(model, directions)[2][:, :, -1],
+        "mean_digit": F.normalize(class_means(images), dim=1),
+    }
+
+
+@torch.no_grad()
+def called(
+    model: BilinearMLP, x: Float[Tensor, "n input"], patterns: Float[Tensor, "k input"], norm: float = 6.0
+) -> Int[Tensor, "k n"]:
+    """Add each pattern, of unit norm, at `norm` to all images, and return the class that the model then calls them."""
+    return torch.stack([model(x + norm * pattern).argmax(1) for pattern in patterns])
+
+
+def pushed(answers: Int[Tensor, "class n"], y: Int[Tensor, " n"]) -> Float[Tensor, " class"]:
+    """Return, for each class c, the share of the other classes' images that the mask c makes the model call c.
+
+    `answers` is from `called` with a mask for each class, y the labels.
+
+    >>> pushed(torch.tensor([[0, 0, 1], [1, 1, 1]]), torch.tensor([0, 1, 1])).tolist()
+    [0.5, 1.0]
+    """
+    return torch.stack([(a[y != c] == c).double().mean() for c, a in enumerate(answers)])
+
+
+def kept(answers: Int[Tensor, "class n"], y: Int[Tensor, " n"]) -> Float[Tensor, " class"]:
+    """Return, for each class c, the share of its own images that the model still calls c under the mask c.
+
+    >>> kept(torch.tensor([[0, 0, 1], [1, 0, 1]]), torch.tensor([0, 1, 1])).tolist()
+    [1.0, 0.5]
+    """
+    return torch.stack([(a[y == c] == c).double().mean() for c, a in enumerate(answers)])
+
+
+@training.one_thread
+def similarities(
+    a: Float[Tensor, "class n pixel"], b: Float[Tensor, "class n pixel"]
+) -> dict[str, Float[Tensor, "class class"]]:
+    """Compare two models' patterns (`class_features`), each class of the one with each class of the other.
+
+    "similarity": |cos| of both strongest patterns; "matched": the largest |cos| of a's strongest with one of b's n;
+    "subspace": the share that the spans of both n have in common, |A^T B|^2 / n with orthonormal columns A and B.
+    """
+    cosines = torch.einsum("c i p, d j p -> c d i j", a, b).abs()
+    bases = [torch.linalg.qr(patterns.mT)[0] for patterns in (a, b)]
+    shared = torch.einsum("c p i, d p j -> c d i j", *bases).square().sum((2, 3)) / a.shape[1]
+    return {"similarity": cosines[:, :, 0, 0], "matched": cosines[:, :, 0].amax(2), "subspace": shared}

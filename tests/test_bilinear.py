@@ -1,4 +1,3 @@
-import importlib
 import math
 
 import pytest
@@ -10,7 +9,9 @@ from torch.nn import functional as F
 from paper_utils import bilinear, training
 from paper_utils.bilinear import BilinearConfig, BilinearMLP, BilinearRecipe
 from paper_utils.data import Images
+from paper_utils.files import ROOT
 from reproduce import notebook
+from sweeps import mnist_bilinear as sweep
 
 SMALL = BilinearConfig(d_input=6, d_hidden=5, n_classes=3)
 seeds = st.integers(0, 2**31)
@@ -233,14 +234,11 @@ def test_masks_push_images_to_their_digit_or_away_from_it(mnist):
     images, x, y = mnist.first(10_000), mnist.test_x[::5], mnist.test_y[::5]
     model = BilinearMLP(BilinearConfig(), seed=0)
     bilinear.train(model, images, BilinearRecipe(warmup=1, decay=2, constant=0), seed=0)
-    called = importlib.import_module("sweeps.01_mnist_bilinear").called
-    model.eval().requires_grad_(False)
-    pushed, against = (
-        [called(model, x[y != c], bilinear.weight_mask(model, c, against), c) for c in range(10)]
-        for against in (False, True)
-    )
-    assert sum(share >= 0.15 for share in pushed) >= 9 and sum(pushed) / 10 >= 0.4
-    assert max(against) <= 0.01
+    own = bilinear.masks(model.eval().requires_grad_(False), images, torch.Generator().manual_seed(0))
+    shares = {kind: bilinear.pushed(bilinear.called(model, x, each), y) for kind, each in own.items()}
+    assert (shares["mask"] >= 0.15).sum() >= 9 and shares["mask"].mean() >= 0.4
+    assert shares["against"].max() <= 0.01 and shares["random_direction"].mean() < 0.2
+    assert bilinear.kept(bilinear.called(model, x, own["against"]), y).mean() < 0.5
 
 
 @pytest.mark.parametrize("space", ["pixels", "hidden"])
@@ -282,7 +280,8 @@ def test_bad_input_is_named(call, message):
 
 
 @pytest.mark.parametrize("digit", [10, -1, 2.5])
-def test_the_notebook_refuses_what_is_no_digit_before_anything_is_trained(digit):
+def test_the_notebook_refuses_what_is_no_digit_before_anything_is_trained(digit, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "notebooks")  # where a notebook runs
     path = next(path for path in notebook.notebooks() if path.stem == "01_mnist_bilinear")
     sources = [cell.source for cell in notebook.code_cells(notebook.read(path))]
     (setup,) = [source for source in sources if "DIGIT not in" in source]
@@ -291,18 +290,73 @@ def test_the_notebook_refuses_what_is_no_digit_before_anything_is_trained(digit)
         exec(setup, {"DIGIT": digit, "DEVICE": "cpu", "MODE": "full"})
 
 
-def test_the_sweep_measures_a_model():
-    """Ten classes told apart by which ten columns of pixels carry ink: learnt in full, and truncated without loss."""
+def made() -> Images:
+    """Ten classes told apart by which ten columns of pixels carry ink."""
     y = torch.arange(1000) % 10
     x = F.one_hot(y, 10).repeat_interleave(78, dim=1).float() * random(0, 1000, 780, dtype=torch.float32).abs()
-    images = Images(F.pad(x, (0, 4)), y, F.pad(x, (0, 4)), y, source="made", files={})
-    sweep = importlib.import_module("sweeps.01_mnist_bilinear")
-    one, two = sweep.run(images, noise=0.33, weight_decay=0.5, seed=0)
+    return Images(F.pad(x, (0, 4)), y, F.pad(x, (0, 4)), y, source="made", files={})
+
+
+def test_the_masks_are_the_classes_and_their_baselines():
+    """Each of unit norm and for its own class; the directions come from the generator."""
+    images = made()
+    model = BilinearMLP(BilinearConfig(d_hidden=20), 0)
+    one, again, other = (bilinear.masks(model, images, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    for kind, patterns in one.items():
+        assert patterns.shape == (10, 784) and torch.allclose(patterns.norm(dim=1), torch.ones(10), atol=1e-5)
+        assert torch.equal(patterns, again[kind])
+        assert torch.equal(patterns, other[kind]) == (kind != "random_direction")
+    assert torch.allclose(one["mask"][3], bilinear.weight_mask(model, 3), atol=1e-5)
+    assert torch.allclose(one["against"][3], bilinear.weight_mask(model, 3, against=True), atol=1e-5)
+    assert one["mean_digit"][3].argmax() // 78 == 3 and torch.equal(one["negative"], -one["mask"])
+
+
+def test_what_masks_do_by_hand():
+    """A model whose logits are the squares of two pixels: a mask of 6 on one of them names every image after it."""
+    model = BilinearMLP(BilinearConfig(d_input=2, d_hidden=2, n_classes=2, n_layers=1), seed=0).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.eye(2))
+    x, y, none = torch.eye(2).repeat(2, 1), torch.tensor([0, 1, 0, 1]), torch.zeros(2, 2)
+    assert bilinear.called(model, x, torch.eye(2)).tolist() == [[0] * 4, [1] * 4]
+    assert bilinear.called(model, x, torch.eye(2), norm=0.5).tolist() == bilinear.called(model, x, none).tolist()
+    for patterns, pushed, kept in ((torch.eye(2), 1, 1), (torch.eye(2).flip(0), 0, 0), (none, 0, 1)):
+        answers = bilinear.called(model, x, patterns)
+        assert bilinear.pushed(answers, y).tolist() == [pushed] * 2 and bilinear.kept(answers, y).tolist() == [kept] * 2
+
+
+def test_similarities_by_hand():
+    """Of a model with itself, patterns orthonormal: 1 for equal classes, 0 for different ones."""
+    own = torch.eye(40).reshape(10, 4, 40)
+    for table in bilinear.similarities(own, own).values():
+        assert torch.allclose(table, torch.eye(10), atol=1e-6)
+    # Two patterns that changed places: no longer alike at the same place, but with a partner, and in one span.
+    alike = bilinear.similarities(own, own[:, [1, 0, 2, 3]])
+    assert alike["similarity"].max() == 0
+    assert all(torch.allclose(alike[kind], torch.eye(10), atol=1e-6) for kind in ("matched", "subspace"))
+
+
+def test_the_sweep_measures_a_pair_of_models():
+    """What is learnt in full is truncated without loss."""
+    images, point = made(), {"noise": 0.33, "weight_decay": 0.5, "seed": 0}
+    models = sweep.NOISE.build(**point)
+    history = sweep.NOISE.train(models, images, **point)
+    assert [len(losses) for losses in history["loss"]] == [12, 12]
+    one, two = sweep.NOISE.measure(models.eval().requires_grad_(False), history, images, **point)
     assert (one["run"], two["run"]) == (0, sweep.PARTNER) and one["similarity"] == two["similarity"]
     for row in (one, two):
         assert row["test_accuracy"] == row["accuracy_10"] == 1.0 and row["mask_rate"] > 0.4 > 0.01 > row["against_rate"]
         assert row["similarity"] > row["similarity_other_digits"] and 1 <= row["rank"] <= 300
-    assert sweep.similarities(*[torch.eye(40).reshape(10, 4, 40)] * 2) == {
-        **dict.fromkeys(("similarity", "matched", "subspace"), 1.0),
-        **dict.fromkeys(("similarity_other_digits", "matched_other_digits", "subspace_other_digits"), 0.0),
+
+
+def test_the_sweeps_of_01_train_what_their_points_say():
+    """Noise, decay, width and kind of model reach the training; both models of a pair have seeds of their own."""
+    noise = sweep.NOISE.build(noise=0.1, weight_decay=0.0, seed=3)
+    assert [(m.config.input_noise, m.config.layer_noise) for m in noise] == [(0.1, 0.1)] * 2
+    assert torch.equal(noise[1].w_e, BilinearMLP(BilinearConfig(), 3 + sweep.PARTNER).w_e)
+    assert [m.config.d_hidden for m in sweep.WIDTH.build(d_hidden=30, seed=0)] == [30, 30]
+    count = {
+        name: sum(w.numel() for w in sweep.MODELS.build(model=name, seed=0).parameters())
+        for name in ("one bilinear layer", "two ReLU layers")
     }
+    assert list(count.values()) == [418_200, 597_552]
