@@ -121,17 +121,6 @@ results.save_figure(fig, "fourier_basis", alt=alt)
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-def slider_page(traces: list, labels: list[str], name: str, prefix: str, alt: str, **layout: object) -> None:
-    """Save a page that shows one trace at a time, chosen by a slider."""
-    shown = np.eye(len(traces), dtype=bool).tolist()
-    for trace, visible in zip(traces, shown[0], strict=True):
-        trace.visible = visible
-    steps = [{"method": "update", "label": x, "args": [{"visible": y}]} for x, y in zip(labels, shown, strict=True)]
-    slider = {"steps": steps, "currentvalue": {"prefix": prefix}, "pad": {"t": 50}}
-    page = go.Figure(traces).update_layout(sliders=[slider], template="plotly_white", width=760, **layout)
-    results.save_page(page, name, alt=alt)
-
-
 def heat(matrix: Tensor, names: list[str], signed: bool = True, unit: str = "value") -> go.Heatmap:
     z = [[float(f"{v:.4g}") for v in row] for row in matrix.tolist()]
     look = {"colorscale": "RdBu", "reversescale": True, "zmid": 0} if signed else {"colorscale": "Viridis"}
@@ -141,7 +130,8 @@ def heat(matrix: Tensor, names: list[str], signed: bool = True, unit: str = "val
 
 traces = [go.Scatter(y=row.tolist(), mode="lines+markers", name=name) for name, row in zip(names, basis, strict=True)]
 titles = {"xaxis_title": "exponent j", "yaxis_title": "value", "yaxis_range": [-0.21, 0.21], "height": 480}
-slider_page(traces, names, "fourier_basis", "basis function ", "The 53 Fourier basis functions with a slider", **titles)
+page = plotting.slider_page(go.Figure(traces), names, prefix="basis function ", width=760, **titles)
+results.save_page(page, "fourier_basis", alt="The 53 Fourier basis functions with a slider")
 
 # %% [markdown]
 # ## The networks
@@ -265,7 +255,8 @@ results.save_figure(fig, "maps", alt=alt)
 downwards = {"yaxis_autorange": "reversed", "height": 760}  # rows as in the static figures
 pages = [heat(v, group.names, name.startswith("logit"), name.split()[0]) for name, v in maps.items()]
 alt = "Activations and logits over all pairs, with names"
-slider_page(pages, list(maps), "activation_maps", "", alt, **downwards, xaxis_title="y", yaxis_title="x")
+look = {"width": 760, **downwards, "xaxis_title": "y", "yaxis_title": "x"}
+results.save_page(plotting.slider_page(go.Figure(pages), list(maps), **look), "activation_maps", alt=alt)
 
 # %% [markdown]
 # **Figure `maps`.** Three neurons and two logits over all pairs, a row for each quarter of the table (x a rotation or a reflection, then y). Each neuron is periodic in both directions.
@@ -314,7 +305,10 @@ results.save_figure(fig, "neuron_fourier", alt=alt)
 pages = [heat(coefficients[1, :, :, i], names, unit="coefficient") for i in strong[:9]]
 titles = {"xaxis_title": "component of y", "yaxis_title": "component of x"}
 alt = "Fourier maps of nine neurons in (rot, ref), with names"
-slider_page(pages, [str(i) for i in strong[:9]], "neuron_fourier", "neuron ", alt, **downwards, **titles)
+page = plotting.slider_page(
+    go.Figure(pages), [str(i) for i in strong[:9]], prefix="neuron ", width=760, **downwards, **titles
+)
+results.save_page(page, "neuron_fourier", alt=alt)
 
 # %% [markdown]
 # **Figure `neuron_fourier`.** Left, all coefficients of one neuron in the region (rot, ref); only its constant, which would set the scale, is left out. One frequency holds nearly
