@@ -63,7 +63,7 @@ def cached(
 def trained(
     train: Callable[..., training.History], calls: Iterable[tuple], data: object = None
 ) -> list[tuple[nn.Module, training.History, dict[str, str]]]:
-    """Do what `cached` does; returns with each model and history what trained it: versions and numerics."""
+    """Do what `cached` does, and return with each model and history what trained it: versions and numerics."""
     prepared = []
     for model, *rest in calls:
         named = rest.pop() if rest and isinstance(rest[-1], dict) else {}
@@ -101,7 +101,7 @@ class _Call:
         return f"{self.function.__name__}, {told}"
 
     def path(self, data: str) -> Path:
-        """Where its result is kept; `data` is the identity of the data."""
+        """Return where its result is kept; `data` is the identity of the data."""
         told = [identity([self.model, self.rest, self.named]), data, identity(self.function)]
         told += [torch.__version__, numerics.mode()]
         key = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
@@ -109,7 +109,7 @@ class _Call:
         return ROOT / "build" / "weights" / f"{name}-{key}.safetensors"
 
     def result(self, data: object) -> object:
-        """What the function returns, called on one thread."""
+        """Call the function on one thread, and return what it returns."""
         given = [each for each in (self.model, data) if each is not None]
         # Two calls in one process (a Dask worker with several threads) would draw from one global generator.
         with _ALONE, training.threads(1):
@@ -249,7 +249,7 @@ def _names(code: CodeType) -> list[str]:
 
 
 def _texts(code: CodeType) -> list[str]:
-    """The constants of a function that may name a module or a file."""
+    """List the constants of a function that may name a module or a file."""
     found, todo = [], [*code.co_consts]
     while todo:
         each = todo.pop()
@@ -262,7 +262,7 @@ HAS_DOCSTRING = 0x4000000  # a flag of code objects from Python 3.13 on; before,
 
 
 def _bytecode(code: CodeType) -> str:
-    """The instructions and constants of a function, without lines, file and docstring."""
+    """Spell the instructions and constants of a function, without lines, file and docstring."""
     consts, function = list(code.co_consts), code.co_name[0] != "<"
     documented = isinstance((*consts, None)[0], str) and function
     if code.co_flags & HAS_DOCSTRING if sys.version_info >= (3, 13) else documented:
@@ -313,7 +313,7 @@ def _results(calls: Sequence[_Call], data: object) -> list[tuple[dict[str, Tenso
 
 @contextmanager
 def _processes(data: object, _: str, n: int) -> Iterator[Callable[[_Call], Future]]:
-    """Processes of this machine. They end with the block, however it ends, and with this process, however that ends."""
+    """Start processes of this machine, which end with the block and with this process, however these end."""
     # As bytes: torch would send a tensor through /dev/shm, which is 64 MB in many containers.
     pool = ProcessPoolExecutor(n, initializer=_prepare, initargs=(os.getpid(), cloudpickle.dumps(data)))
     try:
@@ -361,7 +361,7 @@ def _version() -> str:
 
 @contextmanager
 def _cluster(data: object, scheduler: str, _: int) -> Iterator[Callable[[_Call], Future]]:
-    """The workers of a Dask scheduler, which starts the calls of a worker that dies again on another."""
+    """Submit to the workers of a Dask scheduler; when a worker dies, its calls start again on another."""
     check_scheduler(scheduler)
     try:
         from distributed import Client
