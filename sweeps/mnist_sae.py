@@ -1,5 +1,7 @@
 """Sparse autoencoders on the activations of an MNIST classifier, and on codes whose features are known."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -64,8 +66,8 @@ def build_frontier(seed: int, kind: str) -> nn.ModuleList:
 def train_frontier(models: nn.ModuleList, images: data.Images, seed: int, kind: str) -> list[training.History]:
     """Train the classifier, and the autoencoders on its activations."""
     x = trained_activations(models[0], images, seed)
-    recipes = [sae.SAEConfig(EPOCHS, l1=l1_of(kind, each), lr_step=1, lr_decay=0.5) for each in STRENGTHS[kind]]
-    return [sae.train_sae(model, x, recipe) for model, recipe in zip(models[1:], recipes, strict=False)]
+    recipe, calls = sae.SAEConfig(EPOCHS, lr_step=1, lr_decay=0.5), zip(models[1:], STRENGTHS[kind], strict=False)
+    return [sae.train_sae(model, x, replace(recipe, l1=l1_of(kind, strength))) for model, strength in calls]
 
 
 def measure_frontier(models: nn.ModuleList, _: list, images: data.Images, seed: int, kind: str) -> list[dict]:
