@@ -331,8 +331,8 @@ def tabulate(
 ) -> Int[Tensor, "feature class"]:
     """Count on how many points of each class each column is true: counts = fires^T onehot(y), as `label_counts` does.
 
-        >>> tabulate(torch.tensor([[True], [True], [False]]), torch.tensor([0, 1, 1]), 2)
-        tensor([[1, 1]])
+    >>> tabulate(torch.tensor([[True], [True], [False]]), torch.tensor([0, 1, 1]), 2)
+    tensor([[1, 1]])
     """
     return (fires.float().T @ F.one_hot(y, n_classes).float()).long()
 

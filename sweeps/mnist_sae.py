@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from paper_utils import data, sae, training
 from paper_utils import superposition as sp
@@ -93,7 +92,8 @@ def measure_frontier(models: nn.ModuleList, _: list, images: data.Images, seed: 
 
 FRONTIERS = Sweep(
     name="03_mnist_sae",
-    why="""Frontiers: how much of the activations and of the classifier each kind of autoencoder keeps at how many features.
+    why="""Frontiers: how much of the activations and of the classifier each kind of autoencoder keeps at how many
+    features.
 
     Four kinds at four strengths (the L1 weight, or k), all on the same schedule of four epochs, the learning rate
     halved after each; the notebook draws its own long trainings on the same axes. Three subspaces of k dimensions stand
@@ -231,7 +231,8 @@ def measure_longer(models: nn.ModuleList, histories: list, images: data.Images, 
 
 LONGER = Sweep(
     name="03_mnist_sae_longer",
-    why="""What longer training changes: the frontiers with four times the epochs, and the original recipe at its default L1.
+    why="""What longer training changes: the frontiers with four times the epochs, and the original recipe at its
+    default L1.
 
     The frontiers (03_mnist_sae) train for four epochs and halve the learning rate after each. Here each kind has the
     same schedule stretched to sixteen, at one of their strengths. The original recipe, on its own schedule, has a tenth
