@@ -212,7 +212,7 @@ class SparseAutoencoder(nn.Module):
         return {"reconstruction": error.square().sum(-1).mean(), **kind.penalty(config, f, self, rectified, error)}
 
     def sub_dictionary(self, features: Int[Tensor, " some"]) -> "SparseAutoencoder":
-        """Return this autoencoder with these features only. Gradients of what it computes reach this one's parameters."""
+        """Return this autoencoder with some features only; gradients of its results reach this one's parameters."""
         part = copy.copy(self)
         part._parameters, part._buffers = {}, {**self._buffers, "silent": self.silent[features]}
         for name, parameter in self.named_parameters():

@@ -376,7 +376,7 @@ def test_evaluate_of_a_perfect_and_of_an_empty_autoencoder():
     [
         (
             lambda: sae.SparseAutoencoder(2, 2, kind="gated"),
-            r"kind must be one of published, .*, or a Kind, got 'gated'",
+            r"kind must be one of pub.*, or a Kind, got 'gated'",
         ),
         (lambda: sae.SparseAutoencoder(2, 2, kind="topk", k=3), r"k must be in 1\.\.2, .*got 3"),
         (lambda: sae.SparseAutoencoder(2, 2, kind="batchtopk", k=0), r"k must be in 1\.\.2, .*got 0"),
