@@ -49,8 +49,14 @@ def read_json(path: Path) -> dict:
 
 
 def normalised(source: str) -> str:
-    """Python source without what decides no result: comments, docstrings, layout, and the texts of errors."""
-    tree = ast.parse(source)
+    """Python source without what decides no result: comments, docstrings, layout, and the texts of errors.
+
+    What is no Python stays as it is.
+    """
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return source
     for node in ast.walk(tree):
         documented = isinstance(node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
         # A notebook's cell of one string shows it.

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 # MKL_CBWR=AVX2 still differs between Intel and AMD. What stays different is torch.sqrt, for which MKL starts from the
-# processor's own approximation: x.pow(0.5) is rounded correctly everywhere, and fused optimisers do without MKL's.
+# processor's own approximation: take a root in double precision and round it. Fused optimisers do without MKL's.
 PINS = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "MKL_CBWR": "COMPATIBLE",

@@ -109,7 +109,9 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
         content = super().construct_mapping(node, deep=True)
         if len(content) < len(node.value):
-            raise ValueError(f"claims.yml, line {node.start_mark.line + 1}: a key stands twice in {content}")
+            raise ValueError(
+                f"claims.yml, line {node.start_mark.line + 1}: a key stands twice beside {', '.join(map(str, content))}"
+            )
         return content | {"line": node.start_mark.line + 1}
 
 
@@ -135,7 +137,9 @@ def _told(content: Any, error: ValidationError) -> str:
     # Of a field that may be one of several types, each type has an error of its own.
     right = " or ".join(each["msg"] for each in error.errors() if each["loc"][:3] == wrong["loc"][:3])
     if wrong["type"] == "extra_forbidden":
-        right += near(str(field), (Original if part == "originals" else Finding).model_fields)
+        known = {"originals": Original, "findings": Finding, "covers": Cover}.get(part, Claims).model_fields
+        right = f"is no key here; known are {', '.join(name for name in known if name != 'line')}"
+        right += near(str(field), known)
     given = "" if isinstance(wrong["input"], dict) else f", is {wrong['input']!r}"
     claim = content[part][entry] if entry is not None else None
     at = f", line {claim['line']} ({claim.get('id')})" if isinstance(claim, dict) else ""
@@ -194,12 +198,6 @@ def judge(claim: Claim, numbers: Mapping[str, object]) -> str:
     # Between two names in the wrong order nothing lies: no verdict would agree.
     agrees = claim.measured is None or (low <= high and inside == (claim.verdict == "reproduced"))
     return claim.verdict if agrees else f"NOT {claim.verdict.upper()}"
-
-
-def tally(claims: Claims, records: Mapping[str, Record], notebook: str) -> tuple[list[str], int]:
-    """The ids of a notebook's claims that do not hold, and how many claims it has; what is not recorded does not."""
-    numbers, own = records.get(notebook, {"numbers": {}})["numbers"], claims.of(notebook)
-    return [claim.id for claim in own if judge(claim, numbers).isupper()], len(own)
 
 
 def needed(claims: Claims, notebook: str) -> set[str]:
