@@ -537,3 +537,21 @@ def test_an_antipodal_partner_has_cosine_minus_1_whatever_its_length():
 def test_a_table_of_what_fires_is_that_of_the_autoencoder_that_fires():
     model, x, y = jolted("published"), points(50), torch.arange(50) % 10
     assert torch.equal(sae.tabulate(model.encode(x) > 0, y), sae.label_counts(model, x, y))
+
+
+# ---- The drawings
+
+
+def test_the_page_of_features_shows_one_at_a_time_and_the_cover_three(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "notebooks"))
+    from draw import mnist_sae as drawing
+
+    maps, tops = torch.randn(4, 784), torch.rand(4, 8, 784)
+    shares = torch.eye(10)[:4]
+    page = drawing.feature_browser(maps, tops, shares, [f"feature {j}, with a long name" for j in range(4)])
+    assert [trace.visible for trace in page.data] == [True] * 3 + [False] * 9
+    (slider,) = page.layout.sliders
+    assert [step.label for step in slider.steps] == [f"feature {j}, with a long name" for j in range(4)]
+    assert slider.steps[2].args[0]["visible"] == [False] * 6 + [True] * 3 + [False] * 3
+    cover = drawing.cover(maps, tops, shares)
+    assert len(cover.axes) == 9 and cover.get_size_inches().tolist() == [1.9, 1.9]
