@@ -62,7 +62,7 @@ def normalised(source: str) -> str:
         # A notebook's cell of one string shows it.
         alone = isinstance(node, ast.Module) and len(node.body) < 2
         if documented and not alone and ast.get_docstring(node, clean=False) is not None:
-            node.body[0] = ast.Pass()
+            node.body = node.body[1:] or [ast.Pass()]
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             node.exc.args, node.exc.keywords = [], []
     return ast.unparse(tree)
