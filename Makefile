@@ -12,12 +12,12 @@ TORCH_INDEX = $(if $(TORCH),--index-url https://download.pytorch.org/whl/$(TORCH
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),"$(name)=$$$(name)"))
 
 .DEFAULT_GOAL := help
-.PHONY: help figures quick why sweeps seeds verify test test-all lint notebooks site colab bench address release clean
+.PHONY: help figures quick why sweeps seeds robustness verify test test-all lint notebooks site colab bench address release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z%-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | expand -t 20
 
-figures: $(ENV) ## run the notebooks that are not up to date and write figures/ (NB=01 picks, NAME=value sets a parameter, -j2 runs two at a time)
+figures: $(ENV) ## run the notebooks that are not up to date and write figures/ (NB=01 picks, NAME=value sets a parameter, EXACT=1 gives the committed bits)
 	+@$(BIN)/python -m reproduce figures $(GIVEN)
 
 quick: $(ENV) ## the same with short trainings, under build/quick/
@@ -33,6 +33,9 @@ sweeps: $(ENV) ## train what is missing of sweeps/ and write figures/sweeps/ (NB
 seeds: $(ENV) ## the same over N seeds, into build/variants/sweeps/ (N=8)
 	@$(BIN)/python -m sweeps $(if $(N),,N=8) $(GIVEN)
 
+robustness: $(ENV) ## run every notebook with three further seeds, under build/robustness/, and write ROBUSTNESS.md (an hour)
+	@$(BIN)/python -m reproduce robustness $(GIVEN)
+
 verify: $(ENV) ## judge claims.yml by the records, hold figures/ against them, write CLAIMS.md, figures/README.md and README's table; no run
 	@$(BIN)/python -m reproduce verify $(GIVEN)
 
@@ -46,8 +49,9 @@ lint: $(ENV) ## ruff, and the one direction in which the packages import
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
+	@for folder in paper_utils reproduce tests notebooks sweeps; do echo "$$folder: $$(git ls-files "$$folder/*.py" | xargs cat | wc -l) lines"; done
 
-notebooks: $(ENV) ## write the committed notebooks/*.ipynb from the last full run
+notebooks: $(ENV) ## write the committed notebooks/*.ipynb from the last full run (NB=01 picks)
 	@$(BIN)/python -m reproduce notebooks $(GIVEN)
 
 site: $(ENV) ## build build/site/ from the committed notebooks as they are: nothing runs, no network

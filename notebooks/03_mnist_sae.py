@@ -60,14 +60,12 @@ if "google.colab" in sys.modules:
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
-from einops import einsum, rearrange
-from matplotlib.ticker import LogLocator, NullFormatter
-from plotly.subplots import make_subplots
+from draw import mnist_sae as drawing
+from einops import einsum
 from torch.nn import functional as F
 
-from paper_utils import data, plotting, results, runs, sae, training
+from paper_utils import data, plotting, results, runs, sae, spectra, training
 
 training.check_device(DEVICE)
 plt.rcParams.update(plotting.STYLE)
@@ -96,19 +94,11 @@ results.begin("03_mnist_sae", mode=MODE, seeds=[SEED], data=images)
 # %%
 ((classifier, past),) = runs.cached(sae.train_classifier, [(sae.Classifier(seed=SEED).to(DEVICE), SEED)], images)
 classifier = classifier.cpu().requires_grad_(False)
-losses = np.array(past["step_loss"])
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 PRINTED = [2.3570, 2.2115, 2.0289, 1.9463, 1.6465, 1.2891, 1.1406, 0.7989, 0.6858, 0.6213, 0.7032, 0.5854]
 PRINTED += [0.6899, 0.6359, 0.3879]  # batches 0, 400 and 800 of each epoch
-DOTS = {"color": plotting.VERMILLION, "marker": "o", "markersize": 3, "linestyle": "", "label": "the original's log"}
-smooth, steps = np.convolve(losses, np.ones(50) / 50, "valid"), [938 * e + b for e in range(5) for b in (0, 400, 800)]
-fig, ax = plt.subplots(figsize=(4.5, 2.2))
-ax.plot(losses, color="0.7", linewidth=0.3, rasterized=True, label="each batch")
-ax.plot(np.arange(len(smooth)) + 25, smooth, color=plotting.BLACK, label="mean over 50")
-ax.plot(steps, PRINTED, **DOTS)
-ax.set(xlabel="step (batch of 64 images)", ylabel="cross entropy (nats)", ylim=(0, None))
-ax.legend()
+fig = drawing.classifier_loss(past["step_loss"], PRINTED)
 alt = (
     "The classifier's loss falls from about 2.3 to about 0.5 over five epochs; the original's fifteen values lie on it."
 )
@@ -133,7 +123,7 @@ results.record(classifier_loss=past["loss"][-1], classifier_accuracy=test_accura
 mean = activations.mean(0)
 variances, axes_of_h = torch.linalg.eigh(torch.cov(activations.T))
 variances, axes_of_h = variances.flip(0), axes_of_h.flip(1)
-participation = variances.sum() ** 2 / variances.square().sum()
+participation = spectra.effective_rank(variances)
 left_out = 1 - variances.cumsum(0) / variances.sum()
 results.record(participation_ratio=participation)
 print(f"participation ratio of the variances: {participation:.1f} of 128 dimensions")
@@ -189,40 +179,20 @@ kinds = dict(zip(recipe, trained, strict=True))
 published, history = kinds["published"]
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-TERMS = {"reconstruction": "reconstruction loss", "l1": "L1 loss", "l0": "features per image (L0)"}
+TERMS = ("reconstruction", "l1", "l0")
 RECONSTRUCTION = [5506.7, 1459.3, 1280.0, 1195.3, 1154.1, 1126.1, 1103.3, 1084.6, 1067.9, 1054.5, 1041.9, 1031.6]
 L1 = [7636.7, 2675.1, 2456.0, 2336.6, 2236.8, 2152.9, 2080.2, 2017.8, 1962.9, 1914.3, 1869.8, 1829.1]
 L0 = [56.32, 24.39, 26.21, 27.61, 28.35, 28.89, 29.34, 29.72, 30.05, 30.31, 30.56, 30.76]
-ORIGINAL = pd.DataFrame(zip(RECONSTRUCTION, L1, L0, strict=True), columns=list(TERMS), index=range(1, 57, 5))
-STATED = [epoch for epoch in (1, 6, 31, 56, 200) if epoch <= EPOCHS]
-results.record(**{f"{term}_epoch_{epoch}": history[term][epoch - 1] for term in TERMS for epoch in STATED})
-
-
-def plain_log(*axes) -> None:
-    """Logarithmic axes with plain numbers: at 1, 10, 100 along x, at 1, 2, 5 along y."""
-    for axis in axes:
-        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-        axis.set_major_locator(LogLocator(subs=(1,) if axis.axis_name == "x" else (1, 2, 5)))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(NullFormatter())
-
-
+ORIGINAL = pd.DataFrame(zip(RECONSTRUCTION, L1, L0, strict=True), columns=TERMS, index=range(1, 57, 5))
 deaths, longer = (results.read_sweep(f"03_mnist_sae_{name}") for name in ("deaths", "longer"))
 repeats = deaths[deaths.arm == "original recipe"]
-fig, axes = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 2.3))
-for ax, (term, label) in zip(axes, TERMS.items(), strict=True):
-    ax.plot(np.arange(1, EPOCHS + 1), history[term], color=plotting.BLUE, label="this run")
-    ax.plot(ORIGINAL[term], **DOTS)
-    ax.plot(repeats.epoch, repeats[term], "x", color=plotting.BLACK, markersize=4, label="three further runs")
-    ax.set(xlabel="epoch", title=label)
-    plain_log(*([ax.xaxis] if term == "l0" else [ax.xaxis, ax.yaxis]))
-axes[2].legend()
+fig = drawing.losses(history, ORIGINAL, repeats)
 alt = "Reconstruction loss, L1 loss and L0 over the epochs, with further runs and the original notebook's printed values on the line."
 results.save_figure(fig, "sae_losses", alt=alt)
 
 # %% [markdown]
 # **Figure `sae_losses`.** Both terms of the loss, summed over an epoch's 938 batches as the original notebook prints them, and the mean number of features per image. Line: this run.
-# Crosses: three further runs, each with its own classifier, order of images and initial weights (`sweeps/03_mnist_sae_deaths.py`). Red: the original notebook's log. L1 goes on falling while L0 rises.
+# Crosses: three further runs, each with its own classifier, order of images and initial weights (`sweeps/mnist_sae.py`). Red: the original notebook's log. L1 goes on falling while L0 rises.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 rows = {}
@@ -231,7 +201,11 @@ for epoch in sorted(set(repeats.epoch) & set(ORIGINAL.index)):
         values = repeats[repeats.epoch == epoch][term]
         own = history[term][epoch - 1] if epoch <= EPOCHS else np.nan
         rows[epoch, term] = [values.mean(), values.std(), own, ORIGINAL[term][epoch]]
-        results.record(**{f"{term}_epoch_{epoch}_mean": values.mean()})
+        if epoch in (1, 6):
+            results.record(**{f"{term}_epoch_{epoch}": [own, *values]})
+for epoch in (31, 56):
+    if epoch <= EPOCHS:
+        results.record(**{f"{term}_epoch_{epoch}": history[term][epoch - 1] for term in TERMS})
 columns = [f"mean of {repeats.seed.nunique()} runs", "s.d.", "this run", "the original"]
 pd.DataFrame(rows, columns, pd.MultiIndex.from_tuples(rows, names=["epoch", ""])).T.map("{:.5g}".format)
 
@@ -244,19 +218,13 @@ pd.DataFrame(rows, columns, pd.MultiIndex.from_tuples(rows, names=["epoch", ""])
 counts = sae.firing_counts(published, activations)
 live = counts.count_nonzero().item()
 density = counts / n
-results.record(live=live, dead=len(counts) - live, firing_share_mean=density[counts > 0].mean())
+results.record(live=live, firing_share=density[counts > 0].mean())
 print(
     f"{live} live features, {len(counts) - live} dead; a live one fires on {density[counts > 0].mean():.0%} of the images"
 )
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.2))
-axes[0].hist(counts, bins=50, color=plotting.BLUE)
-axes[0].set(xlabel="images that fire the feature", ylabel="features", yscale="log")
-axes[0].set_title(f"all 1,024 features ({len(counts) - live} never fire)")
-axes[1].hist(density[counts > 0], bins=np.linspace(0, 1, 41), color=plotting.BLUE)
-axes[1].set(xlabel="share of images that fire the feature", ylabel="features", xlim=(0, 1))
-axes[1].set_title(f"the {live} live features")
+fig = drawing.firing(counts, n)
 alt = "Histogram of how many training images fire each feature: most features never fire, the live ones fire on very different numbers of images."
 results.save_figure(fig, "firing_histogram", alt=alt)
 
@@ -271,20 +239,13 @@ results.save_figure(fig, "firing_histogram", alt=alt)
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 survives = counts > 0
 shown_at = [epoch for epoch in ((1, 3, 6) if QUICK else (1, 6, 8, 11, 21, 200)) if epoch in MARKS]
-fig, axes = plt.subplots(1, len(shown_at), figsize=(plotting.TEXT_WIDTH, 2.1), sharey=True)
-for ax, epoch in zip(axes, shown_at, strict=True):
-    then = torch.tensor(history["counts"][MARKS.index(epoch)])
-    for part, colour, name in ((~survives, "0.6", "dead at the end"), (survives, plotting.BLUE, "live at the end")):
-        values = (then[(then > 0) & part] / n).log10()
-        ax.hist(values, np.linspace(-5, 0, 26), color=colour, label=name, alpha=0.8)
-    ax.set(title=f"epoch {epoch}: {(then > 0).sum()} live", xlabel="log10 density", xlim=(-5, 0.1))
-axes[0].set_ylabel("features")
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+then = {epoch: torch.tensor(history["counts"][MARKS.index(epoch)]) for epoch in shown_at}
+fig = drawing.densities(then, survives, n)
 alt = "Log-density histograms of the live features at six times of the training: those that die later crowd at low densities, those that live on at high ones."
 results.save_figure(fig, "density_over_epochs", alt=alt)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-at_6 = torch.tensor(history["counts"][MARKS.index(6)]) / n
+at_6 = then[6] / n
 for name, group in (("die later", ~survives), ("live on", survives)):
     group = group & (at_6 > 0)
     rare = ((at_6 < 0.001) & group).sum() / group.sum().clamp(min=1)
@@ -294,29 +255,11 @@ for name, group in (("die later", ~survives), ("live on", survives)):
 # **Figure `density_over_epochs`.** Log-density histograms of the live features at six times of the full run; blue: those that are still live at the end. After a single epoch most live features fire on fewer than one image in a hundred:
 # they have left the code long before they count as dead. Between epochs 6 and 21 they lose their last images. From epoch 6 on the features that stay are, but for a few, a group of their own.
 #
-# What is the cause? `sweeps/03_mnist_sae_deaths.py` changes one thing of the recipe at a time: the projection of the gradient and the norm of the directions (both: a 2 × 2 ablation),
+# What is the cause? `sweeps/mnist_sae.py` changes one thing of the recipe at a time: the projection of the gradient and the norm of the directions (both: a 2 × 2 ablation),
 # the strength of the L1 term, and the data, which are whitened: the same points, with their variance spread over all 128 dimensions alike.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-ARMS = {
-    "the decoder's norms (2 × 2)": ("original recipe", "no projection", "unit norm", "unit norm, no projection"),
-    "the strength of L1, and the data": ("original recipe", "L1 x 1/3", "L1 x 1/10", "no L1", "whitened"),
-}
-colours = dict(zip(deaths.arm.unique(), (*plotting.OKABE_ITO[:6], plotting.BLACK, "0.55"), strict=True))
-fig, axes = plt.subplots(2, 2, figsize=(plotting.TEXT_WIDTH, 4.6), sharex=True, sharey="row")
-for column, (title, arms) in zip(axes.T, ARMS.items(), strict=True):
-    part = deaths[deaths.arm.isin(arms)]
-    for ax, measure in zip(column, ("live", "above_1_percent"), strict=True):
-        style = {"hue": "arm", "palette": colours, "hue_order": arms, "ax": ax, "x": "epoch", "y": measure}
-        sns.lineplot(part, errorbar="sd", err_kws={"alpha": 0.2}, legend=ax is column[1], **style)
-        sns.scatterplot(part, s=10, legend=False, **style)
-        ax.set(xticks=sorted(part.epoch.unique()))
-    column[0].axhline(147, color="0.5", linewidth=0.8, linestyle=":")
-    column[0].set(title=title, ylim=(0, 1060), ylabel="live features of 1,024")
-    column[1].set(ylim=(20, 1060), ylabel="on more than 1 % of images")
-    plain_log(column[1].yaxis)
-    column[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, title=None)
-axes[0, 0].annotate("147, the original after 200", (1, 158), color="0.4", fontsize=7)
+fig = drawing.deaths(deaths)
 alt = "Live features, and those that fire on more than 1 % of the images, over eleven epochs for the original recipe and seven changed ones."
 results.save_figure(fig, "deaths", alt=alt)
 
@@ -325,14 +268,14 @@ last = deaths[deaths.epoch == deaths.epoch.max()]
 measures = ["live", "above_1_percent", "l0", "reconstruction", "final_norm"]
 table = last.groupby("arm", sort=False)[measures].agg(["mean", "std"])
 used = last.pivot(index="seed", columns="arm", values="above_1_percent")
-used = used.div(used["original recipe"], axis=0).min()
-l0 = deaths.pivot(index=["arm", "seed"], columns="epoch", values="l0")
-rise = (l0[deaths.epoch.max()] - l0[3]).groupby("arm").agg(["min", "max"])
+used = used.div(used["original recipe"], axis=0)
+l0 = deaths.pivot(index="seed", columns=["epoch", "arm"], values="l0")
+rise = l0[deaths.epoch.max()] - l0[3]
 first, sixth = (repeats[repeats.epoch == epoch] for epoch in (1, 6))
-results.record(in_use_epoch_1_max=first.above_1_percent.max(), live_epoch_6_min=sixth.live.min())
-results.record(no_l1_use_ratio_min=used["no L1"], whitened_use_ratio_min=used["whitened"])
-results.record(l0_rise_min=rise["min"][["original recipe", "no projection"]].min())
-results.record(unit_norm_l0_rise_max=rise["max"][["unit norm", "unit norm, no projection"]].max())
+results.record(in_use_epoch_1=first.above_1_percent, live_epoch_6=sixth.live)
+results.record(no_l1_use_ratio=used["no L1"], whitened_use_ratio=used["whitened"])
+results.record(l0_rise=rise[["original recipe", "no projection"]].min(axis=1))
+results.record(unit_norm_l0_rise=rise[["unit norm", "unit norm, no projection"]].max(axis=1))
 table.map("{:.4g}".format)
 
 # %% [markdown]
@@ -344,7 +287,7 @@ table.map("{:.4g}".format)
 # ### Which strength leaves 147?
 #
 # The original's log ends at epoch 56; its 147 live features are counted after 200. Its class has a default strength of $\lambda = 0.0003$, a tenth of what its cell gives.
-# So that the two strengths can be compared, the recipe is also trained at the default, for 56 epochs (`sweeps/03_mnist_sae_longer.py`, two runs).
+# So that the two strengths can be compared, the recipe is also trained at the default, for 56 epochs (`sweeps/mnist_sae.py`, two runs).
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 now, counted = torch.tensor(history["counts"]), ["live", "above_1_percent"]
@@ -352,17 +295,9 @@ own = pd.DataFrame({"live": (now > 0).sum(1), "above_1_percent": (now > n // 100
 third = deaths[deaths.arm == "L1 x 1/3"].groupby("epoch")[counted].mean()
 tenth = longer[longer.part == "L1 x 1/10"].groupby("epoch")[counted].mean()
 counted = {3e-3: own, 1e-3: third, 3e-4: tenth}
-fig, ax = plt.subplots(figsize=(4.8, 2.7))
-for (strength, by_epoch), arm in zip(counted.items(), ("original recipe", "L1 x 1/3", "L1 x 1/10"), strict=True):
-    ax.plot(by_epoch.live, ".-", color=colours[arm], label=f"live, λ = {strength:g}")
-    ax.plot(by_epoch.above_1_percent, "--", color=colours[arm], label="on more than 1 % of images")
 last = longer[(longer.part == "L1 x 1/10") & (longer.epoch == longer.epoch.max())]
-results.record(live_at_tenth=last.live.min(), in_use_at_tenth=last.above_1_percent.max())
-ax.axhline(147, color="0.5", linewidth=0.8, linestyle=":")
-ax.annotate("147", (200, 153), color="0.4", fontsize=7, ha="right")
-ax.set(xlabel="epoch", ylabel="features of 1,024", ylim=(30, 1060))
-plain_log(ax.xaxis, ax.yaxis)
-fig.legend(loc="outside right center")
+results.record(live_at_tenth=last.live, in_use_at_tenth=last.above_1_percent)
+fig = drawing.live_147(counted)
 alt = "Live features and features in use over the epochs at three strengths of L1; a dotted line at the original's 147."
 results.save_figure(fig, "live_147", alt=alt)
 pd.concat(counted, axis=1).sort_index().convert_dtypes()
@@ -387,89 +322,47 @@ part = published.sub_dictionary(alive)
 pre = F.linear(activations - published.b_dec, part.w_enc, part.b_enc + part.bias_enc)
 linear_share = torch.stack([torch.corrcoef(torch.stack([z, z.relu()]))[0, 1] ** 2 for z in pre.T])
 generator = torch.Generator().manual_seed(SEED)
-
-
-def closest(d: torch.Tensor) -> torch.Tensor:
-    """The most negative cosine of each direction with another."""
-    return (d @ d.T).amin(1)
-
-
-def effective_rank(d: torch.Tensor) -> float:
-    squares = torch.linalg.svdvals(d).square()
-    return (squares.sum() ** 2 / squares.square().sum()).item()
-
-
 drawn = torch.randn(200, len(alive), 128, generator=generator) * variances.clamp(min=0).sqrt() @ axes_of_h.T
-nulls = [closest(d) for d in F.normalize(drawn, dim=2)]
+nulls = sae.most_opposite(drawn)
+opposite, rank = sae.most_opposite(directions), spectra.effective_rank(torch.linalg.svdvals(directions).square())
 dense = density[alive] > 0.8
 top_nine = (directions @ axes_of_h[:, :9]).square().sum(1)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 2.3))
-axes[0].plot(density[alive], linear_share, ".", color=plotting.BLUE)
-axes[0].set(xlabel="share of images that fire it", ylabel="linear share of its variance", ylim=(0, 1.04), xlim=(0, 1))
-bins = np.linspace(-1, 0.5, 31)
-axes[1].hist(closest(directions), bins, color=plotting.BLUE, label="live features")
-heights = np.histogram(torch.cat(nulls), bins)[0] / len(nulls)
-axes[1].stairs(heights, bins, color="0.3", label="random, mean of 200")
-axes[1].set(xlabel="most negative cosine with another", ylabel="features")
-axes[1].legend()
-axes[2].plot(density[alive], top_nine, ".", color=plotting.BLUE)
-axes[2].axhline(9 / 128, color="0.5", linewidth=0.8, linestyle=":")
-axes[2].annotate("9 / 128", (0.08, 9 / 128 + 0.02), fontsize=7, color="0.4")
-axes[2].set(xlabel="share of images that fire it", ylabel="direction within 9 components", ylim=(0, 1.04), xlim=(0, 1))
+fig = drawing.dense_group(density[alive], linear_share, opposite, nulls, top_nine)
 alt = "Live features by density: how linear they are, how opposite their closest partner, how much of their direction lies in nine principal components."
 results.save_figure(fig, "dense_group", alt=alt)
 
 # %%
-antipodal = (closest(directions) < -0.9).float().mean()
-beyond = (torch.cat(nulls) < -0.9).float().mean()
 linear = linear_share[dense].mean() if dense.any() else 0.0
-results.record(dense_features=dense.sum(), dense_linear_share=linear, live_effective_rank=effective_rank(directions))
-results.record(antipodal_share=antipodal, antipodal_share_random=beyond)
+stretched = longer[longer.part == "four times as long"].drop_duplicates(["seed", "kind"])
+results.record(antipodal_share=stretched[stretched.kind == "published"].final_antipodal)
 print(f"{dense.sum()} features fire on more than 80 % of the images; linear share of their variance {linear:.2f}")
-print(f"cosine below -0.9 with another: {antipodal:.0%} of the features, {beyond:.0%} of random directions")
-print(f"effective rank of the {len(alive)} live directions {effective_rank(directions):.1f}")
+print(f"cosine below -0.9 with another: {(opposite < -0.9).float().mean():.0%} of the features,", end=" ")
+print(f"{(nulls < -0.9).float().mean():.0%} of random directions")
+print(f"effective rank of the {len(alive)} live directions {rank:.1f}")
 
 # %% [markdown]
 # **Figure `dense_group`.** The live features of the full run by how often they fire. Left: those that fire on 80 to 90 % of the images are nearly linear, the ReLU hardly ever cuts them. Right: their directions lie outside the nine components that carry nearly all variance; each is a
-# coordinate of its own for the small rest. Dotted: the share that nine components hold of any direction by chance. Middle: nearly all other live features are halves of antipodal pairs, one feature for each sign of an axis, far more of them than random directions of the same covariance give.
+# coordinate of its own for the small rest. Dotted: the share that nine components hold of any direction by chance. Middle: most other live features of this run are halves of antipodal pairs, one feature for each sign of an axis, far more of them than random directions of the same covariance give.
 # So it is not as in language models: the paired features fire on about half of the images and mostly lie along the components that vary most; the densest have no partner and lie outside.
 # Pairs and always-on coordinates together are close to a linear code: the effective rank of their directions is not far from the number of features that fire per image.
 #
 # ## Frontiers
 #
-# No kind can be ranked at one strength. `sweeps/03_mnist_sae.py` trains each at four, three runs each (four epochs, the learning rate halved after
+# No kind can be ranked at one strength. `sweeps/mnist_sae.py` trains each at four, three runs each (four epochs, the learning rate halved after
 # each), and measures on the test images. On the same axes: subspaces of $k$ dimensions, which keep $k$ numbers for every image.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 sweep = results.read_sweep("03_mnist_sae")
 sweep["unexplained"] = 1 - sweep.variance_explained
-KINDS = dict(zip(sae.KINDS, (plotting.BLUE, plotting.PINK, plotting.GREEN, plotting.SKY), strict=True))
-BASE = {"principal components": plotting.BLACK, "neurons": plotting.ORANGE, "random directions": "0.55"}
-stretched = longer[longer.part == "four times as long"].drop_duplicates(["seed", "kind"])
 stretched = stretched.merge(sweep, on=["seed", "kind", "strength"], suffixes=("_16", ""))  # beside the four epochs
-fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 3.2))
-for ax, measure in zip(axes, ("unexplained", "loss_added"), strict=True):
-    for kind, means in stretched.groupby("kind").mean(numeric_only=True).iterrows():
-        there, arrow = (means.final_l0, means[f"final_{measure}"]), {"arrowstyle": "->", "color": KINDS[kind]}
-        ax.annotate("", there, (means.l0, means[measure]), arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0})
-    for kind, colour in (KINDS | BASE).items():
-        by_level = sweep[sweep.kind == kind].groupby("strength")[["l0", measure]]
-        x, y, deviation = by_level.mean().l0, by_level.mean()[measure], by_level.std()[measure]
-        line = "--" if kind in BASE else "-"
-        ax.plot(x, y, line, color=colour, label=kind, marker="." if kind in KINDS else "", markersize=4)
-        ax.fill_between(x, (y - deviation).clip(lower=1e-5), y + deviation, color=colour, alpha=0.2, linewidth=0)
-        if kind in kinds:
-            found = sae.evaluate(kinds[kind][0], classifier, test_x, test_y)
-            l0 = sae.firing_counts(kinds[kind][0], test_h).sum() / len(test_h)
-            value = 1 - found["variance_explained"] if measure == "unexplained" else found["loss_added"]
-            ax.plot(l0, max(value, 1e-5), "*", color=colour, markersize=8, markeredgecolor="white", markeredgewidth=0.4)
-    ax.set(xscale="log", yscale="log", xlabel="features per image (L0), or dimensions")
-    plain_log(ax.xaxis)
-axes[0].set(ylabel="variance not explained", ylim=(3e-3, 1.2))
-axes[1].set(ylabel="cross entropy added (nats)", ylim=(3e-4, 3))
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+stars = {}
+for kind, (model, _) in kinds.items():
+    found = sae.evaluate(model, classifier, test_x, test_y)
+    l0 = (sae.firing_counts(model, test_h).sum() / len(test_h)).item()
+    stars[kind] = {"l0": l0, "unexplained": 1 - found["variance_explained"], "loss_added": found["loss_added"]}
+fig = drawing.frontiers(sweep, stretched, stars)
 alt = "Frontiers of four kinds of autoencoder and three subspaces: variance not explained and cross entropy added over features per image."
 results.save_figure(fig, "frontiers", alt=alt)
 
@@ -483,24 +376,22 @@ def at(kind: str, l0: float, measure: str = "unexplained") -> np.ndarray:
 
 def rest(kind: str) -> float:
     """Variance that the long training of a kind leaves unexplained, over that of as many principal components."""
-    model = kinds[kind][0]
-    basis = axes_of_h[:, : round((sae.firing_counts(model, test_h).sum() / len(test_h)).item())]
+    model, basis = kinds[kind][0], axes_of_h[:, : round(stars[kind]["l0"])]
     left = [test_h - model(test_h), (test_h - mean) - (test_h - mean) @ basis @ basis.T]
     return (left[0].square().sum() / left[1].square().sum()).item()
 
 
-ratios = {kind: at(kind, 30) / at("principal components", 30) for kind in KINDS}
-results.record(published_over_components_min=ratios["published"].min())
-results.record(topk_over_components_4_max=(at("topk", 4) / at("principal components", 4)).max())
-results.record(published_long_over_components=rest("published"), topk_long_over_components=rest("topk"))
+ratios = {kind: at(kind, 30) / at("principal components", 30) for kind in sae.KINDS}
+results.record(published_short_over_components=ratios["published"])
+results.record(topk_4_over_components=at("topk", 4) / at("principal components", 4))
 print(f"long trainings against as many components: published {rest('published'):.2f}, top-k {rest('topk'):.2f}")
 for kind, ratio in ratios.items():
     print(f"{kind}, four epochs, at L0 = 30: {', '.join(f'{each:.2f}' for each in ratio)} (each run)")
 stretched["components"] = [at("principal components", l0).mean() for l0 in stretched.l0]
 over = {4: stretched.unexplained / stretched.components}
 over[16] = stretched.final_unexplained / stretched.final_components_unexplained
-for kind, ratio in over[16].groupby(stretched.kind).max().items():
-    results.record(**{f"stretched_{kind}_over_components": ratio})
+for kind in ("published", "topk"):
+    results.record(**{f"{kind}_over_components": over[16][stretched.kind == kind]})
 columns = ["kind", "strength", "l0", "unexplained", "final_l0", "final_unexplained"]
 stretched[columns].assign(**{f"over components, {epochs}": ratio for epochs, ratio in over.items()}).round(4)
 
@@ -527,16 +418,7 @@ if feature >= len(counts) or counts[feature] == 0:
     raise ValueError(f"FEATURE = {FEATURE} fires on no image; those that do: {counts.nonzero()[:, 0].tolist()}")
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-titles = [("its own images' labels", "labels in stored order, as in the original"), ("", "")]
-fig, axes = plt.subplots(2, 2, figsize=(plotting.TEXT_WIDTH, 3.6), sharex=True, sharey="row")
-for row, j, pair in zip(axes, (feature, ranked[0].item()), titles, strict=True):
-    for ax, table, title in zip(row, (by_label, misaligned), pair, strict=True):
-        ax.bar(range(10), table[j] / table[j].sum(), color=plotting.BLUE)
-        ax.stairs(class_sizes / n, np.arange(-0.5, 10), color="0.4", linewidth=0.8)
-        ax.set(xticks=range(10), title=title)
-    row[0].set_ylabel(f"share where\nfeature {j} fires")
-for ax in axes[1]:
-    ax.set_xlabel("label")
+fig = drawing.labels((by_label, misaligned), (feature, ranked[0].item()), class_sizes)
 alt = "Labels of the images that fire the chosen feature and the most informative one: with their own labels, and with labels in stored order, which follow the frequencies of the digits."
 results.save_figure(fig, "feature_labels", alt=alt)
 
@@ -554,17 +436,16 @@ results.save_figure(fig, "feature_labels", alt=alt)
 # started from ($h_i > 0$), the signs of the principal components, and the signs of random directions (of the centred activations). That a feature fires is one threshold, 0; the most that any threshold on its values tells is measured beside.
 
 # %%
-one_hot = F.one_hot(labels, 10).float()
 centred, some = activations - mean, torch.randn(128, 1000, generator=generator)
 fires = {"neurons": activations > 0, "principal components": centred @ axes_of_h > 0}
 fires["random directions"] = centred @ some > 0
-tables = {name: (on.float().T @ one_hot).long() for name, on in fires.items()}
+tables = {name: sae.tabulate(on, labels) for name, on in fires.items()}
 topk_labels = sae.label_counts(kinds["topk"][0], activations, labels)
 topk_alive = topk_labels.sum(1).nonzero()[:, 0]
 tables = {"published": by_label[alive], "topk": topk_labels[topk_alive], **tables}
 told = {name: sae.mutual_information(table, class_sizes) for name, table in tables.items()}
 one_digit = sae.mutual_information(torch.diag(class_sizes), class_sizes)
-on = (part.encode(activations) > 0).float().T
+on, one_hot = (part.encode(activations) > 0).float().T, F.one_hot(labels, 10).float()
 shuffles = (one_hot[torch.randperm(n, generator=generator)] for _ in range(40 if QUICK else 1000))
 chance = torch.stack([sae.mutual_information((on @ y).long(), class_sizes).max() for y in shuffles])
 chance_bits = chance.quantile(0.99)
@@ -572,9 +453,9 @@ chance_bits = chance.quantile(0.99)
 
 def best_cut(values: torch.Tensor, cuts: int = 32) -> torch.Tensor:
     """The most that "above a threshold" tells (bits), of some quantiles of each column of [image, column]."""
-    at, y = torch.linspace(0, 0.99, cuts), one_hot[: len(values)]
-    above = (values > cut for cut in values.quantile(at, dim=0))
-    return torch.stack([sae.mutual_information((on.float().T @ y).long(), y.sum(0).long()) for on in above]).amax(0)
+    y = labels[: len(values)]
+    tables = [sae.tabulate(values > cut, y) for cut in values.quantile(torch.linspace(0, 0.99, cuts), dim=0)]
+    return torch.stack([sae.mutual_information(table, torch.bincount(y, minlength=10)) for table in tables]).amax(0)
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -583,39 +464,20 @@ COORDINATES |= {"neurons": lambda h: h, "principal components": lambda h: (h - m
 COORDINATES["random directions"] = lambda h: (h - mean) @ some[:, :128]  # as many as neurons
 cut = {name: best_cut(coordinate(activations[:20_000])) for name, coordinate in COORDINATES.items()}
 cut = {name: torch.maximum(values, told[name][: len(values)]) for name, values in cut.items()}
-fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.9), width_ratios=[1.2, 1], sharey=True)
-COLOURS = KINDS | BASE
-rates = np.linspace(1e-4, 1 - 1e-4, 400)
-entropy = -(rates * np.log2(rates) + (1 - rates) * np.log2(1 - rates))
-axes[0].plot(rates, entropy, color="0.6", linewidth=0.8)
-axes[0].annotate("entropy of firing", (0.24, 0.7), fontsize=7, color="0.4")
-for place, name in enumerate(("random directions", "principal components", "neurons", "topk", "published")):
-    share, look = tables[name].sum(1) / n, {"color": COLOURS[name], "linestyle": ""}
-    label = f"{name} ({len(share)})"
-    axes[0].plot(share, told[name], ".", markersize=3 if len(share) == 1000 else 5, label=label, **look)
-    for x, values in ((place - 0.2, told[name][: len(cut[name])]), (place + 0.2, cut[name])):
-        axes[1].plot(np.full(len(values), x), values, "_", markersize=7, alpha=0.5, **look)
-        axes[1].plot(x, values.max(), "D", markersize=4, **look)
-        axes[1].annotate(f"{values.max():.2f}", (x, values.max() + 0.02), fontsize=7, ha="center")
-for ax in axes:
-    ax.axhline(one_digit.mean(), color="0.3", linewidth=0.8, linestyle=":")
-axes[0].annotate("one-digit detector", (0.99, one_digit.mean() + 0.01), fontsize=7, color="0.3", ha="right")
-axes[0].set(xlabel="share of images that fire it", ylabel="mutual information (bits)", ylim=(0, 0.75))
-axes[1].set(xticks=range(5), xticklabels=["random", "comp.", "neurons", "topk", "published"])
-axes[1].set(xlabel="left: fires or not; right: best threshold")
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, columnspacing=1)
+shares = {name: table.sum(1) / n for name, table in tables.items()}
+fig = drawing.information(shares, told, cut, one_digit.mean().item())
 alt = "Mutual information with the digit of features, neurons, principal components and random directions: over how often they fire, and with the best threshold of each."
 results.save_figure(fig, "mutual_information", alt=alt)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-results.record(best_bits=bits.max(), random_median_bits=told["random directions"].median())
-results.record(one_digit_bits=one_digit.min(), one_digit_high_bits=one_digit.max())
-results.record(misaligned_bits=misaligned_bits.max(), chance_bits=chance_bits)
-for name, short in {"topk": "topk", "neurons": "neuron", "principal components": "component"}.items():
-    results.record(**{f"{short}_best_bits": told[name].max()})
-results.record(**{f"{name.replace(' ', '_')}_cut_bits": values.max() for name, values in cut.items()})
+results.record(best_bits=bits.max(), one_digit_bits=one_digit, misaligned_bits=misaligned_bits.max())
+results.record(chance_bits=chance_bits, random_median_bits=told["random directions"].median())
+results.record(topk_best_bits=told["topk"].max(), neuron_best_bits=told["neurons"].max())
+results.record(published_cut_bits=cut["published"].max(), neurons_cut_bits=cut["neurons"].max())
 best = sweep[sweep.strength.isin([0.003, 64])].pivot(index="seed", columns=["kind", "strength"], values="best_bits")
-results.record(neurons_above_published_min=(best["neurons"][64] - best["published"][0.003]).min())
+results.record(neuron_minus_published_bits=best["neurons"][64] - best["published"][0.003])
+long = stretched[stretched.kind == "published"]
+results.record(published_minus_random_bits=long.final_best_bits - long.final_random_bits)
 told["a perfect detector of one digit"] = one_digit
 summary = {name: [len(t), t.max().item(), t.median().item()] for name, t in told.items()}
 summary = pd.DataFrame(summary, ["number", "best (bits)", "median (bits)"]).T
@@ -657,16 +519,7 @@ for name, coordinate in COORDINATES.items():
     train, test = coordinate(activations[:FITTED]), coordinate(test_h)
     rank = told[name][: train.shape[1]].argsort(descending=True)
     accuracy[name] = [probe(train[:, rank[:k]], test[:, rank[:k]]) for k in SIZES if k <= len(rank)]
-fig, ax = plt.subplots(figsize=(4.8, 2.7))
-for name, values in accuracy.items():
-    ax.plot(SIZES[: len(values)], values, ".-", color=COLOURS[name], label=name)
-ax.axhline(test_accuracy, color="0.3", linewidth=0.8, linestyle=":")
-ax.annotate("the classifier", (1, test_accuracy + 0.01), fontsize=7, color="0.3")
-ax.set(xlabel="coordinates in the probe (k)", ylabel="test accuracy", ylim=(0.1, 1))
-ax.set(xscale="log", xticks=SIZES, xticklabels=SIZES)
-ax.minorticks_off()
-ax.legend(loc="lower right")
-results.record(**{f"probe_8_{name.replace(' ', '_')}": values[3] for name, values in accuracy.items()})
+fig = drawing.probes(accuracy, SIZES, test_accuracy)
 alt = "Test accuracy of sparse probes on one to thirty-two coordinates of five kinds."
 results.save_figure(fig, "probes", alt=alt)
 
@@ -720,34 +573,14 @@ others = {
     "random directions": ablated(((test_h - mean) @ unit).relu(), unit.T, tables["random directions"])[1:],
 }
 hits = {name: (up.argmax(1) == moves.argmin(1)).float().mean() for name, (up, moves) in others.items()}
-results.record(ablation_matches_over_random=hits["features"] / max(hits["random directions"], 1 / 16))
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 3), width_ratios=[1, 1, 1.15])
-pictures = axes[0].imshow(lift, cmap="Blues", vmin=0, vmax=1), plotting.signed_map(axes[1], average)
-for ax, picture, title in zip(
-    axes, pictures, ("share of each digit that fires it", "mean change of logit without it"), strict=False
-):
-    ax.set(xticks=range(10), xlabel="digit", title=title, aspect="auto")
-    ax.set_yticks(range(len(best)), best.tolist(), fontsize=7)
-    fig.colorbar(picture, ax=ax, location="bottom", shrink=0.9)
-axes[0].set_ylabel("feature, most informative first")
-error = 1.96 * change.std(0) / len(change) ** 0.5
-axes[2].bar(range(10), change.mean(0), yerr=error, color=plotting.BLUE, capsize=2, error_kw={"linewidth": 0.8})
-low, high = against.quantile(torch.tensor([0.025, 0.975])).tolist()
-label, around = "random directions,\n95 % of 1,000", int(digit[0]) + np.array([-0.45, 0.45])
-axes[2].fill_between(around, low, high, color="0.5", alpha=0.5, label=label)
-axes[2].axhline(0, color="0.3", linewidth=0.8)
-axes[2].legend(loc="lower left", handlelength=1)
-axes[2].set(xticks=range(10), xlabel="digit", title=f"feature {best_j}: change of logit")
+fig = drawing.ablation(best, lift, average, change, against)
 alt = "For sixteen features: on which digits they fire and how each logit changes without them; for one of them with intervals over images and random directions beside."
 results.save_figure(fig, "ablation", alt=alt)
 
 # %%
 interval = 1.96 * own.std() / len(own) ** 0.5
-results.record(ablated_feature=best_j, ablated_digit=digit[0], ablation_change=own.mean())
-results.record(ablation_change_high=own.mean() + interval, ablation_random_low=low)
-results.record(**{f"ablation_matches_{name.replace(' ', '_')}": share for name, share in hits.items()})
 changes = f"changes by {own.mean():.2f}, 95 % interval over {len(own)} images ± {interval:.2f}"
 print(f"without feature {best_j} the logit of {digit[0]} {changes}")
 for name, share in hits.items():
@@ -756,7 +589,7 @@ for name, share in hits.items():
 # %% [markdown]
 # **Figure `ablation`.** The sixteen most informative features. Left: the share of each digit's training images that fire the feature. Middle: the mean change of each logit (less the mean of all ten) when the feature is taken out, on the test images that fire it; red up, blue down.
 # Right: the same for the most informative feature, with 95 % intervals of the mean over images; grey: where 95 % of 1,000 random directions come to. It lowers the digit that fires it most by more than a random direction of the same length does, and raises others: no feature acts on one digit only.
-# For most features the digit that fires them most is the one whose logit falls most without them. As many neurons do that, and few random directions: what features tell the classifier uses, as it does with its neurons.
+# For most features the digit that fires them most is the one whose logit falls most without them. As many neurons do that, fewer random directions: what features tell the classifier uses, as it does with its neurons.
 #
 # ## What features look like
 #
@@ -772,23 +605,13 @@ open_share = (f > 0).float().T @ torch.cat(hidden)[order].float() / counts[shown
 w_1, w_2 = classifier.fc1.weight / sae.PIXEL_STD, classifier.fc2.weight
 back = einsum(published.w_dec[shown], w_2, "feature hidden2, hidden2 hidden1 -> feature hidden1") * open_share
 maps = einsum(back, w_1, "feature hidden1, hidden1 pixel -> feature pixel") * train_x.std(0)
-tops = f.topk(8, dim=0).indices.T  # [feature, image], positions in the shuffled order
+tops = train_x[order[f.topk(8, dim=0).indices.T]]  # [feature, image, pixel]
 del hidden, f
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig = plt.figure(figsize=(plotting.TEXT_WIDTH, 6.4))
-for place, cell in enumerate(fig.subfigures(8, 2, wspace=0.03).flat):
-    left, middle, right = cell.subplots(1, 3, width_ratios=[1, 3.2, 1.5])
-    plotting.signed_map(left, maps[place].reshape(28, 28))
-    row = rearrange(train_x[order[tops[place, :4]]], "image (h w) -> h (image w)", h=28)
-    middle.imshow(row, cmap="gray_r", vmin=0, vmax=1)
-    middle.set_axis_off()
-    j = shown[place].item()
-    middle.set_title(f"feature {j}: {bits[j]:.2f} bits, fires on {counts[j] / n:.0%}", fontsize=7, pad=2)
-    right.bar(range(10), by_label[j] / by_label[j].sum(), color=plotting.BLUE)
-    right.set(xticks=range(0, 10, 3), yticks=[])
-    right.tick_params(labelsize=7, pad=1, length=2)
-    right.spines["left"].set_visible(False)
+shares = by_label[shown] / counts[shown, None]
+titles = [f"feature {j}: {bits[j]:.2f} bits, fires on {density[j]:.0%}" for j in shown]
+fig = drawing.informative_features(maps, tops, shares, titles)
 alt = "Sixteen features: each with its direction in pixels, red and blue, the four images that fire it most, and a bar chart of the labels it fires on."
 results.save_figure(fig, "informative_features", alt=alt)
 
@@ -799,67 +622,29 @@ results.save_figure(fig, "informative_features", alt=alt)
 # The same for up to a hundred features, with a slider from the most informative down, is an interactive page: `make figures` writes it to `figures/03_mnist_sae/pages/feature_browser.html`.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-# Pictures go into the page as single bytes: a hundred features stay below 2 MB.
-digits = (train_x[order[tops]] * 255).round().byte()
-digits = rearrange(digits, "feature (row column) (h w) -> feature (row h) (column w)", column=4, h=28).numpy()
-signed_maps = (maps / maps.abs().amax(1, keepdim=True) * 127).round().char().reshape(-1, 28, 28).numpy()
-titles = ("labels where it fires", "images that fire it most", "direction in pixels")
-page = make_subplots(1, 3, subplot_titles=titles, column_widths=[0.28, 0.44, 0.28], horizontal_spacing=0.05)
-grey, signed = {"colorscale": "gray_r", "zmin": 0, "zmax": 255}, {"colorscale": "RdBu_r", "zmin": -127, "zmax": 127}
-steps = []
-for i, j in enumerate(shown.tolist()):
-    first, bare = {"visible": i == 0, "row": 1}, {"showscale": False, "hoverinfo": "skip"}
-    share, told = (by_label[j] / counts[j]).numpy(), "label %{x}: %{y:.1%}<extra></extra>"
-    page.add_bar(x=list(range(10)), y=share, marker_color=plotting.BLUE, hovertemplate=told, **first, col=1)
-    page.add_heatmap(z=digits[i], **grey, **bare, **first, col=2)
-    page.add_heatmap(z=signed_maps[i], **signed, **bare, **first, col=3)
-    name = f"feature {j}: {bits[j]:.3f} bits, fires on {counts[j] / n:.1%} of the images"
-    visible = [trace // 3 == i for trace in range(3 * len(shown))]
-    steps.append({"method": "restyle", "args": ["visible", visible], "label": name})
-# The names stand above the slider, one at a time; as its tick labels they would be cut and overlap.
-slider = {"steps": steps, "currentvalue": {"prefix": "", "font": {"size": 14, "color": "#222"}}, "pad": {"t": 50}}
-slider |= {"font": {"color": "rgba(0,0,0,0)"}, "ticklen": 0, "minorticklen": 0}
-page.update_layout(sliders=[slider], template="plotly_white", showlegend=False, width=1000, height=460)
-page.update_xaxes(title_text="label", dtick=1, col=1).update_yaxes(title_text="share", col=1)
-for col in (2, 3):
-    page.update_xaxes(visible=False, constrain="domain", col=col)
-    page.update_yaxes(visible=False, autorange="reversed", scaleanchor=f"x{col}", col=col)
+names = [f"feature {j}: {bits[j]:.3f} bits, fires on {density[j]:.1%} of the images" for j in shown]
+page = drawing.feature_browser(maps, tops, shares, names)
 results.save_page(page, "feature_browser", alt="features of the sparse autoencoder, most informative first")
 
 # %% [markdown]
 # ## The bridge to notebook 5: codes whose features are known
 #
 # Nobody knows the right features of this classifier, so that no autoencoder can be marked on it. [Notebook 5](05_toy_superposition.ipynb)'s toy models are
-# the place where one can: their codes $z = Wx$ are made of known features, the columns of $W$. `sweeps/03_mnist_sae_toys.py` trains unit-norm L1 and top-k
+# the place where one can: their codes $z = Wx$ are made of known features, the columns of $W$. `sweeps/mnist_sae.py` trains unit-norm L1 and top-k
 # autoencoders of 80 features on ten-dimensional codes of 40 features, at four sparsities and four strengths. Recovery is the mean over the known features of the largest cosine with a direction of the dictionary.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 toys = results.read_sweep("03_mnist_sae_toys")
-at_random = toys[toys.kind == "random"].groupby("sparsity").recovery.quantile([0.025, 0.975]).unstack()
-codes = toys[toys.kind == "codes"].groupby("sparsity").recovery.mean()
-fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 3.1), sharey=True)
-places = np.arange(len(codes))
-for ax, kind, name, name_of in zip(axes, ("corrected", "topk"), ("L1", "k"), ("unit-norm L1", "top-k"), strict=True):
-    part = toys[toys.kind == kind]
-    for strength, colour in zip(sorted(part.strength.unique()), plt.cm.viridis(np.linspace(0, 0.85, 4)), strict=True):
-        by = part[part.strength == strength].pivot(index="seed", columns="sparsity", values="recovery")
-        ax.plot(places, by.mean(), color=colour, label=f"{name} = {strength:g}")
-        ax.fill_between(places, by.mean() - by.std(), by.mean() + by.std(), color=colour, alpha=0.2, linewidth=0)
-        ax.plot(places, by.T, ".", color=colour, markersize=3)
-    ax.plot(places, codes, "--", color=plotting.BLACK, label="80 of the codes")
-    ax.fill_between(places, *at_random.to_numpy().T, color="0.8", label="random, 95 % of draws")
-    ax.set(
-        xticks=places, xticklabels=[f"{s:g}" for s in codes.index], xlabel="sparsity S of the features", title=name_of
-    )
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, fontsize=6.5)
-axes[0].set_ylabel("mean largest cosine\nwith a known feature")
+fig = drawing.bridge(toys)
 alt = "Recovery of the known features of toy codes by two kinds of autoencoder over sparsity, a line for each strength, with two baselines."
 results.save_figure(fig, "bridge", alt=alt)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 mean_of = toys.groupby(["kind", "strength", "sparsity"]).recovery.mean().unstack()
-worst = toys[(toys.kind == "topk") & (toys.strength == 2)].groupby("sparsity").recovery.min()
-results.record(recovery_topk_sparse=worst[0.97], recovery_codes_sparse=codes[0.97])
+sparse = toys[toys.sparsity == 0.97].set_index("seed")
+topk = sparse[(sparse.kind == "topk") & (sparse.strength == 2)].recovery
+codes = sparse[sparse.kind == "codes"].recovery
+results.record(recovery_topk_sparse=topk, recovery_missing_over_codes=(1 - topk) / (1 - codes))
 mean_of.loc[["corrected", "topk"]].round(3)
 
 # %% [markdown]
@@ -871,12 +656,12 @@ mean_of.loc[["corrected", "topk"]].round(3)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 rows = [("classifier: test accuracy", "classifier_accuracy", "not stated")]
-for term in TERMS:
-    own = ORIGINAL[term].astype(str)
-    rows += [(f"{term}, epoch {e}", f"{term}_epoch_{e}", own.get(e, "not stated")) for e in STATED]
+rows += [(f"{term}, epoch {e}", f"{term}_epoch_{e}", f"{ORIGINAL[term][e]}") for term in TERMS for e in (1, 6)]
+if not QUICK:
+    rows += [(f"{term}, epoch {e}", f"{term}_epoch_{e}", f"{ORIGINAL[term][e]}") for term in TERMS for e in (31, 56)]
 rows += [
     ("live features at the end", "live", "147"),
-    ("mean share of images that fire a live feature", "firing_share_mean", "not stated"),
+    ("mean share of images that fire a live feature", "firing_share", "not stated"),
     ("effective dimensions of the activations", "participation_ratio", "not asked"),
     ("most informative feature, published (bits)", "best_bits", "not asked"),
     ("most informative feature, top-k (bits)", "topk_best_bits", "not asked"),
@@ -884,7 +669,7 @@ rows += [
     ("median random direction (bits)", "random_median_bits", "not asked"),
     ("best feature, published, with a threshold (bits)", "published_cut_bits", "not asked"),
     ("best neuron, with a threshold (bits)", "neurons_cut_bits", "not asked"),
-    ("a detector of one digit (bits)", "one_digit_bits", "not asked"),
+    ("a detector of one digit (bits), of each", "one_digit_bits", "not asked"),
     ("best with labels in stored order (bits)", "misaligned_bits", "its pairing"),
     ("best with labels in random order, 99 % of orders (bits)", "chance_bits", "not asked"),
 ]
@@ -895,7 +680,7 @@ results.findings(rows)
 # - Live features are a count of leftovers. After one epoch fewer than a hundred features fire on more than 1 % of the images; those hardly change, while the others lose their last images. The L1 term and the low dimension of the data matter most for how many stay in use.
 # - What remains is close to a linear code: antipodal pairs for the axes that vary most, always-on coordinates for the rest. It rebuilds the activations about as well as the same number of principal components. Top-k rebuilds them better than components with four and eight features per image, and with sixteen after longer training (two runs).
 # - With information? In firing, less than before: whether the best feature of the original recipe fires tells less about the digit than the best neuron, the best component, or a detector of one digit, and no more than the median random direction. With the best threshold for each, it is level with the best neuron and the best random direction.
-# - What features tell, the classifier uses: for three quarters of the most informative, taking one out lowers most the logit of the digit that fires it most. The same holds for neurons, and for few random directions.
+# - What features tell, the classifier uses: for most of the sixteen most informative of this run, taking one out lowers most the logit of the digit that fires it most. The same holds for neurons, and less often for random directions.
 # - Where features are sparse and known, top-k recovers them: where the activations hold such features, the same code finds them.
 #
 # ## Where the original notebook differs
@@ -921,6 +706,14 @@ results.findings(rows)
 # - Gao, Dupré la Tour, Tillman, Goh, Troll, Radford, Sutskever, Leike, Wu, "Scaling and evaluating sparse autoencoders", [arXiv 2406.04093](https://arxiv.org/abs/2406.04093).
 # - Kingma, Ba, "Adam: A Method for Stochastic Optimization", [arXiv 1412.6980](https://arxiv.org/abs/1412.6980).
 # - Sun, Stolfo, Engels, Wu, Rajamanoharan, Sachan, Tegmark, "Dense SAE Latents Are Features, Not Bugs", [arXiv 2506.15679](https://arxiv.org/abs/2506.15679).
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig = drawing.cover(maps, tops, shares)
+alt = "Three features: each with its direction in pixels, the image that fires it most and the labels it fires on."
+results.save_figure(fig, "cover", alt=alt, show=False)
+
+# %% [markdown]
+# **Figure `cover`.** Three features, for the cover: direction in pixels, the image that fires each most, and the labels on which it fires.
 
 # %%
 results.finish()

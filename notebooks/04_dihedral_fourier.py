@@ -29,7 +29,7 @@
 # %% tags=["parameters"]
 MODE = "full"  # "quick" changes something only with RETRAIN: 1,000 epochs
 # of the network whose every part is shown; it is one of the released ones, unless RETRAIN
-SEED = 1  # @param {type: "integer"}
+SEED = 1  # @param [1, 2, 3, 4]
 # where it is trained anew
 DEVICE = "cpu"  # @param ["cpu", "cuda", "mps"]
 # 1 trains that network by the released recipe instead of loading it; an interrupted run resumes
@@ -121,17 +121,6 @@ results.save_figure(fig, "fourier_basis", alt=alt)
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-def slider_page(traces: list, labels: list[str], name: str, prefix: str, alt: str, **layout: object) -> None:
-    """Save a page that shows one trace at a time, chosen by a slider."""
-    shown = np.eye(len(traces), dtype=bool).tolist()
-    for trace, visible in zip(traces, shown[0], strict=True):
-        trace.visible = visible
-    steps = [{"method": "update", "label": x, "args": [{"visible": y}]} for x, y in zip(labels, shown, strict=True)]
-    slider = {"steps": steps, "currentvalue": {"prefix": prefix}, "pad": {"t": 50}}
-    page = go.Figure(traces).update_layout(sliders=[slider], template="plotly_white", width=760, **layout)
-    results.save_page(page, name, alt=alt)
-
-
 def heat(matrix: Tensor, names: list[str], signed: bool = True, unit: str = "value") -> go.Heatmap:
     z = [[float(f"{v:.4g}") for v in row] for row in matrix.tolist()]
     look = {"colorscale": "RdBu", "reversescale": True, "zmid": 0} if signed else {"colorscale": "Viridis"}
@@ -141,7 +130,8 @@ def heat(matrix: Tensor, names: list[str], signed: bool = True, unit: str = "val
 
 traces = [go.Scatter(y=row.tolist(), mode="lines+markers", name=name) for name, row in zip(names, basis, strict=True)]
 titles = {"xaxis_title": "exponent j", "yaxis_title": "value", "yaxis_range": [-0.21, 0.21], "height": 480}
-slider_page(traces, names, "fourier_basis", "basis function ", "The 53 Fourier basis functions with a slider", **titles)
+page = plotting.slider_page(go.Figure(traces), names, prefix="basis function ", width=760, **titles)
+results.save_page(page, "fourier_basis", alt="The 53 Fourier basis functions with a slider")
 
 # %% [markdown]
 # ## The networks
@@ -164,6 +154,8 @@ if RETRAIN:
     interrupted = files.ROOT / "build" / "weights" / f"notebook-04-{MODE}-{SEED}-resume.safetensors"
     fresh = GroupMLP(group.order, seed=SEED).to(DEVICE)
     [(networks[SEED], curves[SEED])] = runs.cached(groups.train, [(fresh, group, recipe, interrupted)])
+elif SEED not in networks:
+    raise ValueError(f"SEED is {SEED}, but networks {sorted(networks)} are released: RETRAIN = 1 trains another")
 networks = {seed: each.cpu().double().requires_grad_(False) for seed, each in networks.items()}
 outputs = {seed: each.run_with_cache() for seed, each in networks.items()}
 model, (logits, cache) = networks[SEED], outputs[SEED]
@@ -263,7 +255,8 @@ results.save_figure(fig, "maps", alt=alt)
 downwards = {"yaxis_autorange": "reversed", "height": 760}  # rows as in the static figures
 pages = [heat(v, group.names, name.startswith("logit"), name.split()[0]) for name, v in maps.items()]
 alt = "Activations and logits over all pairs, with names"
-slider_page(pages, list(maps), "activation_maps", "", alt, **downwards, xaxis_title="y", yaxis_title="x")
+look = {"width": 760, **downwards, "xaxis_title": "y", "yaxis_title": "x"}
+results.save_page(plotting.slider_page(go.Figure(pages), list(maps), **look), "activation_maps", alt=alt)
 
 # %% [markdown]
 # **Figure `maps`.** Three neurons and two logits over all pairs, a row for each quarter of the table (x a rotation or a reflection, then y). Each neuron is periodic in both directions.
@@ -312,7 +305,10 @@ results.save_figure(fig, "neuron_fourier", alt=alt)
 pages = [heat(coefficients[1, :, :, i], names, unit="coefficient") for i in strong[:9]]
 titles = {"xaxis_title": "component of y", "yaxis_title": "component of x"}
 alt = "Fourier maps of nine neurons in (rot, ref), with names"
-slider_page(pages, [str(i) for i in strong[:9]], "neuron_fourier", "neuron ", alt, **downwards, **titles)
+page = plotting.slider_page(
+    go.Figure(pages), [str(i) for i in strong[:9]], prefix="neuron ", width=760, **downwards, **titles
+)
+results.save_page(page, "neuron_fourier", alt=alt)
 
 # %% [markdown]
 # **Figure `neuron_fourier`.** Left, all coefficients of one neuron in the region (rot, ref); only its constant, which would set the scale, is left out. One frequency holds nearly
@@ -362,8 +358,6 @@ sizes = {k: int((frequency == k).sum()) for k in frequency.unique().tolist() if 
 nobody = GroupMLP(group.order, seed=SEED).double().requires_grad_(False)  # an untrained network
 untrained_logits, its_cache = nobody.run_with_cache()
 fractions = {seed: groups.neuron_frequencies(its_cache["hidden"], n)[1] for seed, (_, its_cache) in outputs.items()}
-results.record(untrained_fraction=groups.neuron_frequencies(its_cache["hidden"], n)[1].mean())
-results.record(mean_fraction_original_range=groups.neuron_frequencies(hidden, n, highest=25)[1].mean())
 results.record(clusters=len(sizes), cluster_frequencies=list(sizes), cluster_sizes=list(sizes.values()))
 print(", ".join(f"{k}: {size} neurons" for k, size in sizes.items()))
 
@@ -394,14 +388,13 @@ irreps = list(irrep)[1:]  # "sign", then "1" to "26"
 censuses = {seed: pd.DataFrame(groups.census(each, group)).T for seed, each in networks.items()}
 for seed, census in censuses.items():
     census["factor"] = census.loss_without / measures.loss[seed]
-key = {seed: list(census.index[census.factor >= 1.1]) for seed, census in censuses.items()}
+key = {seed: list(census.index[census.factor >= groups.KEY]) for seed, census in censuses.items()}
 key_frequencies = {seed: [k for k in its if k != "sign"] for seed, its in key.items()}
 for seed, share in fractions.items():
     live = share[[home in key[seed] for home in homes[seed]]]  # the others hardly fire
     note(seed, mean_fraction=share.mean(), live_fraction=live.mean(), below_90=(live < 0.9).sum())
-other_power = [census.power[census.factor < 1.1].sum() for census in censuses.values()]
-results.record(key=[" ".join(its) for its in key.values()], key_most=max(map(len, key_frequencies.values())))
-results.record(weighted_fraction=(explained * power).sum(), other_power_highest=max(other_power))
+other_power = [census.power[census.factor < groups.KEY].sum() for census in censuses.values()]
+results.record(key=[" ".join(its) for its in key.values()])
 for (seed, its), rest in zip(key.items(), other_power, strict=True):
     print(f"seed {seed}: {len(its)} key representations: {', '.join(its)}; power of all others: {rest:.0e}")
 
@@ -495,15 +488,9 @@ def by_g(values: Tensor) -> Tensor:
     return mean / group.order**2
 
 
-def waves(values: Tensor) -> Tensor:
-    """The logits less their mean over the outputs of each parity."""
-    halves = values.unflatten(2, (2, n))
-    return (halves - halves.mean(-1, keepdim=True)).flatten(2)
-
-
 for seed, (values, _) in outputs.items():
     crests = basis[[2 * int(k) - 1 for k in key_frequencies[seed]]] @ by_g(values)[:n]
-    all_allowed = waves(values)[~group.forbidden].square().sum()
+    all_allowed = groups.waves(values, group)[~group.forbidden].square().sum()
     note(seed, product_share=group.order**2 * crests.square().sum() / all_allowed)
 print("allowed waves that the addition theorem names:", ", ".join(f"{share:.1%}" for share in measures.product_share))
 
@@ -609,7 +596,7 @@ def shares_of(model: GroupMLP, values: Tensor, vectors: dict, parts: dict) -> di
     found = {"inner_share": min(vectors[k][1] for k in frequencies)}
     found["two_of_four"] = min((s[:2].sum() / s.sum()).item() for s in spent)
     found["forbidden_share"] = groups.forbidden_share(values, group)
-    wave, guess = waves(values), waves(theory(parts)[to_g])
+    wave, guess = groups.waves(values, group), groups.waves(theory(parts)[to_g], group)
     for name, where in (("allowed", ~group.forbidden), ("forbidden", group.forbidden)):
         missed = (wave - guess)[where].square().sum() / wave[where].square().sum()
         found[f"{name}_explained"] = 1 - missed.item()
@@ -620,8 +607,6 @@ for seed, each in networks.items():
     note(seed, **shares_of(each, outputs[seed][0], inner[seed], theories[seed]))
 its_inner = groups.inner_vectors(nobody, group)
 untrained = shares_of(nobody, untrained_logits, its_inner, fit(untrained_logits, its_inner, irreps))
-results.record(**{f"untrained_{name}": value for name, value in untrained.items()})
-
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 # Published networks, not in this repository: tests/test_groups.py measures these numbers on them. c is b at another epoch.
 elsewhere = json.loads(published.read_text())
@@ -704,7 +689,7 @@ for seed, each in networks.items():
     values, activations = outputs[seed][0], outputs[seed][1]["hidden"]
     for k in key_frequencies[seed]:
         own, (a, amplitude) = torch.tensor([home == k for home in homes[seed]]), theories[seed][k]
-        part = waves((activations - activations.mean((0, 1)))[..., own] @ each.W_U[own])
+        part = groups.waves((activations - activations.mean((0, 1)))[..., own] @ each.W_U[own], group)
         row = {"seed": seed, "irrep": k, "neurons": int(own.sum()), "amplitude": amplitude}
         row |= circuit(part, int(k), a) | outer_vectors(each, k, a, own)
         rows.append(row | {"ratio": amplitude_ratio(values, k, a)})
@@ -712,13 +697,14 @@ circuits = pd.DataFrame(rows)
 circuits["spread"] = circuits[["uneven", "tied"]].max(axis=1) <= 0.4  # as the derivation assumes
 margin = circuits.written - circuits.another
 by_nobody = pd.Series([amplitude_ratio(untrained_logits, k, its_inner[k][0]) for k in irreps[1:]])
-missed = [(ratio - 1).abs().max() for ratio in (circuits.ratio, by_nobody)]
-results.record(ratio_missed_by=missed[0], untrained_ratio_missed_by=missed[1])
-results.record(circuits=len(circuits), circuits_spread=int(circuits.spread.sum()))
-results.record(spread_explained_lowest=circuits.explained[circuits.spread].min())
-results.record(circuits_mixed=int((circuits.mixed >= 0.5).sum()), circuits_specific=int((margin >= 0.3).sum()))
-results.record(outer_written_lowest=circuits.written.min(), outer_unbalanced=circuits.unbalanced.max())
-results.record(circuit_at_k_median=circuits.at_k.median(), circuit_at_overtones_median=circuits.at_overtones.median())
+print(f"amplitudes of an untrained network differ by up to {(by_nobody - 1).abs().max():.0f} times")
+results.record(
+    amplitudes_apart=(circuits.ratio - 1).abs(),
+    spread_explained=circuits.explained[circuits.spread],
+    circuits_specific=(margin >= 0.3).mean(),
+    outer_written=circuits.written,
+    left_at_k=circuits.groupby("seed").at_k.median(),
+)
 circuits.sort_values("explained").set_index(["seed", "irrep"]).head(8).round(3)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -870,7 +856,7 @@ for seed, parts in theories.items():
     similar = torch.corrcoef(torch.stack([v.flatten() for v in (trained, built, characters)]))[0]
     note(seed, built_correlation=similar[1], characters=similar[2])
 paper = elsewhere["paper_logits_explained_by_characters"]
-results.record(paper_dihedral_highest=max(paper["dihedral"]), paper_cyclic_lowest=min(paper["cyclic_range"]))
+results.record(paper_dihedral=paper["dihedral"])
 measures.loc[:, "built_loss_ratio":]
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -915,8 +901,7 @@ for seed, each in networks.items():
     removed = [loss_with(lambda h, k=k: h - groups.keep_irreps(h, [k], group) + h.mean((0, 1))) for k in key[seed]]
     note(seed, keep_key=loss_with(partial(groups.keep_irreps, names=key[seed], group=group)) / measures.loss[seed])
     note(seed, remove_least=min(removed) / measures.loss[seed], remove_most=max(removed) / measures.loss[seed])
-with_sign = measures.factor[[seed for seed in key if "sign" in key[seed]]]
-results.record(factor_with_sign_highest=with_sign.max(), sign_networks=len(with_sign))
+results.record(factor_with_sign=measures.factor[[seed for seed in key if "sign" in key[seed]]])
 measures.loc[:, "keep_key":]
 
 # %% [markdown]
@@ -957,8 +942,25 @@ axes[0, 0].set_yscale("log")
 axes[0, 1].legend()
 alt = "Six panels over the epochs: losses fall by six orders of magnitude, representations die out, the inner vector is shared after a few hundred epochs, sign neurons appear and stay, the forbidden share dips to 0.47 and returns to one half, in seed 3 to 0.49."
 results.save_figure(fig, "birth", alt=alt)
-for name, column in measures.items():  # every measure of the networks, for the claims
-    results.record(**{f"{name}_each": column, f"{name}_lowest": column.min(), f"{name}_highest": column.max()})
+# A value a network, for the claims; "converged" adds the published a, b and e: c is b at another epoch, d stopped early.
+converged = PUBLISHED.drop("d")
+recorded = [
+    "accuracy",
+    "embedded",
+    "live_fraction",
+    "constant_loss",
+    "logits_linear",
+    "quadratic_gain",
+    "product_share",
+]
+recorded += ["forbidden_share", "factor", "factor_without_sign", "characters", "built_correlation", "keep_key"]
+recorded += ["late_factor", "late_live_sets"]
+results.record(**measures[recorded].to_dict("list"))
+for name in ("inner_share", "allowed_explained", "forbidden_explained"):
+    results.record(**{f"converged_{name}": [*measures[name], *converged[name]]})
+# Ratios of losses count in doublings: they vary by factors.
+doublings = ["without_sign", "random_angles", "built_loss_ratio", "factor_without_sign"]
+results.record(**{f"doublings_{name}": np.log2(measures[name].astype(float)) for name in doublings})
 measures.loc[:, "late_factor":].round(4)
 
 # %% [markdown]
@@ -991,10 +993,10 @@ for seed, of_run in by_epoch.groupby("seed"):
     born[seed]["test accuracy at inner vector"] = of_run.test_accuracy.get(born[seed]["inner vector"], np.nan)
 born = pd.DataFrame(born).T
 last = by_epoch[by_epoch.index == by_epoch.index.max()].set_index("seed")
-results.record(grokking_gap_lowest=(born["test 99%"] / born["train 99%"]).min(), grokking_runs=len(born))
-results.record(grokking_lead_lowest=(born["test 50%"] / born["inner vector"]).min())
-results.record(grokking_test_then_highest=born["test accuracy at inner vector"].max())
-results.record(grokking_weights_left=(last.squared_weights / by_epoch.groupby("seed").squared_weights.max()).max())
+results.record(
+    grokking_gap=born["test 99%"] / born["train 99%"],
+    grokking_weights_left=last.squared_weights / by_epoch.groupby("seed").squared_weights.max(),
+)
 born
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -1043,23 +1045,27 @@ results.save_figure(fig, "grokking", alt=alt)
 small, thirds = results.read_sweep("04_dihedral_fourier"), results.read_sweep("04_dihedral_fourier_thirds")
 small["sign_key"] = small.key_irreps.str.split().map(lambda its: "sign" in its)
 low, high = (small.ablation_factor[small.sign_key == is_key].to_numpy() for is_key in (True, False))
-results.record(small_with_sign=low, small_without_sign=high)
-results.record(small_regimes=(high[:, None] > low).mean(), large_inner_lowest=small[small.n == 31].inner_share.min())
 
 half = thirds.irrep.str.contains(r"[+-]")  # r is -1: one dimension
 thirds["order"] = (thirds.n / np.gcd(thirds.n, thirds.irrep.str.strip("+-").astype(int))).astype(int)
 of_order = thirds[~half & (thirds.inner_share >= 0.95)].groupby(["n", "order"]).forbidden_share
 both = thirds[half].groupby(["n", "seed"]).forbidden_share.agg(["size", "min"]).groupby("size")["min"]
-results.record(third_highest_12=of_order.max()[12, 3], others_lowest_12=of_order.min()[12].drop(3).min())
-results.record(half_both_highest=both.max()[2], half_one_lowest=both.min()[1])
+in_12 = thirds[~half & (thirds.inner_share >= 0.95) & (thirds.n == 12)]
+least = in_12.groupby(["seed", in_12.order == 3]).forbidden_share.min().unstack()  # of the others, of representation 4
+results.record(
+    small_accuracy=small.accuracy,
+    small_regimes=(high[:, None] > low).mean(),
+    inner_share_31=small[small.n == 31].inner_share.median(),
+    others_minus_third=(least[False] - least[True]).dropna(),
+    one_minus_both=both.min()[1] - both.max()[2],
+)
 of_order.agg(["size", "min", "mean", "max"]).round(3)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 others = results.read_sweep("04_dihedral_fourier_others")
-s_4 = others[others.group == "S_4"].assign(key=others.loss_without >= 1.1 * others.loss)
+s_4 = others[others.group == "S_4"].assign(key=others.loss_without >= groups.KEY * others.loss)
 standard = s_4[s_4.key & (s_4.irrep == "standard")]
-results.record(s4_accuracy_lowest=s_4.accuracy.min(), s4_standard_lowest=standard.inner_share.min())
-results.record(s4_standard_runs=len(standard), s4_runs=int(s_4.seed.nunique()))
+results.record(s4_standard_share=len(standard) / s_4.seed.nunique(), s4_standard_inner=standard.inner_share)
 
 fig, axes = plt.subplots(1, 4, figsize=(plotting.TEXT_WIDTH, 2.6), width_ratios=[0.8, 0.8, 1.7, 1.1])
 signs = small.sign_key.map({True: "key", False: "not key"})
@@ -1104,13 +1110,28 @@ ends = [(weights, pairs, np.array(text.split())) for weights, pairs, text in ini
 rows = [(one[0] == two[0], one[1] == two[1], (one[2] == two[2]).mean()) for one, two in itertools.combinations(ends, 2)]
 agreement = pd.DataFrame(rows, columns=["same weights", "same pairs", "agreement"])
 agreement = agreement.groupby(["same weights", "same pairs"]).agreement.agg(["size", "min", "mean", "max"])
-results.record(agreement_ratio=agreement["mean"][True, False] / agreement["mean"][False, True])
-results.record(agreement_weights_highest=agreement["max"][True, False])
+results.record(
+    agreement_ratio=agreement["mean"][True, False] / agreement["mean"][False, True],
+    agreement_of_weights=[share for weights, pairs, share in rows if weights and not pairs],
+)
 agreement.round(3)
 
 # %% [markdown]
 # The table holds the share of the 64 neurons that end on the same representation, over pairs of networks. Equal initial weights raise agreement from 6 to 37 % on average, equal training pairs do not raise it. Yet changing a tenth of the pairs still moves more than half of the neurons (two draws of
 # 90 % share at least 80 % of the table).
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(1.9, 1.9))
+for mean, look in zip(means, (".k", "o"), strict=True):
+    open_circles = {} if look == ".k" else {"fillstyle": "none", "color": plotting.VERMILLION}
+    ax.plot(range(-26, 27), np.roll(mean[n:], 26), look, markersize=3 if look == ".k" else 5, **open_circles)
+ax.set_xlabel("$j$ of the wrong $g = r^j s$")
+ax.set_ylabel("mean logit")
+alt = "Mean logits of a network on wrong answers, dots, and those of its theory, circles on the dots: several crests."
+results.save_figure(fig, "cover", alt=alt, show=False)
+
+# %% [markdown]
+# **Figure `cover`.** This notebook's panel in README's picture: the right half of `mean_logits`.
 
 # %% [markdown]
 # ## What we found
@@ -1124,19 +1145,19 @@ rows = [
     ("their neurons", "cluster_sizes", "18, 16, 10, 15, 12, 15, 14, 28"),
     ("loss after the ablation", "ablated_loss", "3.5912e-6"),
     ("factor of the ablation", "ablation_factor", "2.162"),
-    (each + "fraction explained, mean of live neurons", "live_fraction_each", ""),
-    (each + "linear terms in the logits", "logits_linear_each", '"close to zero"'),
-    (each + "allowed waves that are cos k(x ± y − z)", "product_share_each", ""),
+    (each + "fraction explained, mean of live neurons", "live_fraction", ""),
+    (each + "linear terms in the logits", "logits_linear", '"close to zero"'),
+    (each + "allowed waves that are cos k(x ± y − z)", "product_share", ""),
     (each + "key representations", "key", ""),
-    (each + "factor of the ablation", "factor_each", "2.162"),
-    (each + "the same without sign neurons", "factor_without_sign_each", ""),
-    (each + "forbidden share of the waves", "forbidden_share_each", '"weird"'),
-    (each + "forbidden waves explained by theory", "forbidden_explained_each", ""),
-    (each + "correlation with the one from theory", "built_correlation_each", ""),
-    (each + "the same with characters and sign only", "characters_each", ""),
-    (each + "the theory's loss without sign / with", "without_sign_each", ""),
-    (each + "the theory's loss at random angles, median / own", "random_angles_each", ""),
-    (each + "loss, key ones kept / loss", "keep_key_each", '"close to baseline" (not run)'),
+    (each + "factor of the ablation", "factor", "2.162"),
+    (each + "the same without sign neurons", "factor_without_sign", ""),
+    (each + "forbidden share of the waves", "forbidden_share", '"weird"'),
+    ("each converged network: forbidden waves explained by theory", "converged_forbidden_explained", ""),
+    (each + "correlation with the one from theory", "built_correlation", ""),
+    (each + "the same with characters and sign only", "characters", ""),
+    (each + "the theory's loss without sign / with, in doublings", "doublings_without_sign", ""),
+    (each + "the theory's loss at random angles, median / own, in doublings", "doublings_random_angles", ""),
+    (each + "loss, key ones kept / loss", "keep_key", '"close to baseline" (not run)'),
 ]
 results.findings(rows)
 

@@ -15,9 +15,9 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/REPO/blob/main/notebooks/05_toy_superposition.ipynb)
 #
-# **Claim.** Forty-nine features of an MNIST classifier, pressed through a plane, gather in few directions in some
-# training runs. One offset that all of them share gathers them; the encoder's own columns spread over the plane like
-# random ones. In Elhage's toy model, set up properly, sparsity decides how features share a plane (pairs, digons,
+# **Claim.** Forty-nine features of an MNIST classifier, pressed through a plane, seem to gather in few directions in
+# some training runs. All their directions share one offset; without it the encoder's own columns spread over the plane
+# like random ones. In Elhage's toy model, set up properly, sparsity decides how features share a plane (pairs, digons,
 # pentagons), and a plane holds as much of the MNIST features as two principal components do.
 #
 # This section starts from a public replication notebook ("the original notebook" below) of Elhage and others (2022),
@@ -64,7 +64,9 @@ from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
+from draw import toy_superposition as drawing
 
 from paper_utils import data, plotting, results, runs, training
 from paper_utils import superposition as sp
@@ -106,9 +108,8 @@ nets, net_histories = zip(*runs.cached(sp.train_feature_net, classifiers, images
 #   to 0..1;
 # - its **direction**: the mean code of the images when all the other features are set to 0.
 #
-# Done literally, this takes 98 passes over the images per epoch. But the code is linear in the features before its
-# tanh: removing a feature subtracts its column of $W_{enc}$, and isolating it keeps only that column.
-# `feature_importance` and `feature_directions` use that; `train_plane` calls them after each epoch.
+# `feature_importance` and `feature_directions` ask this of all features at once, by the model's own code and decoder;
+# `train_plane` calls them after each epoch.
 
 # %%
 pairs = [(sp.PlaneAutoencoder(config, s).to(DEVICE), config, SEED, net) for s, net in zip(SEEDS, nets, strict=True)]
@@ -127,29 +128,10 @@ importances = torch.stack([sp.scaled_importance(r) for r in rises.flatten(0, 1)]
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 importance, direction = importances[0], directions[0]  # of the run with the original's 10 epochs
 rank = importance[-1].argsort(descending=True).argsort()  # 0: the most important after the last epoch
-colours = plt.get_cmap("viridis")(0.92 * rank.numpy() / 48)
 free, unit = (importance[..., None] * d for d in (direction, sp.unit_vectors(direction)))
 ends = {"importance × direction": free, "importance × unit direction": unit}
-
-
-def draw_arrows(ax, points, limit, size=3.0, width=0.9):  # points [feature 2]
-    ax.set_prop_cycle(color=colours)
-    ax.plot(*torch.stack([0 * points, points]).permute(2, 0, 1), "-o", markevery=[1], ms=size, mew=0, lw=width)
-    ax.axhline(0, color="0.8", linewidth=0.5, zorder=0)
-    ax.axvline(0, color="0.8", linewidth=0.5, zorder=0)
-    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-
-
-fig, axes = plt.subplots(2, 2, figsize=(6.4, 5.2), sharex="col", sharey="col")
-for ax, (epoch, (what, points)) in zip(axes.flat, product((1, 20), ends.items()), strict=True):
-    draw_arrows(ax, points[epoch - 1], 1.08 * points.abs().max())
-    ax.set(title=f"epoch {epoch}: {what}", ylabel="second value of the code $z_2$")
-fig.supxlabel("first value of the code $z_1$", fontsize=8)
-ranks = plt.cm.ScalarMappable(plt.Normalize(1, 49), plt.matplotlib.colors.ListedColormap(colours[rank.argsort()]))
-fig.colorbar(ranks, ax=axes, label="rank of the feature by importance after epoch 20", shrink=0.6)
-results.save_figure(
-    fig, "directions_first_last", alt="49 features as arrows in the code's plane after epochs 1 and 20."
-)
+alt = "49 features as arrows in the code's plane after epochs 1 and 20."
+results.save_figure(drawing.directions_first_last(ends, rank), "directions_first_last", alt=alt)
 
 # %% [markdown]
 # **Figure `directions_first_last`.** The 49 features after the first and the last epoch; left with free length, right
@@ -158,16 +140,8 @@ results.save_figure(
 # by epoch 20.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(4, 5, figsize=(plotting.TEXT_WIDTH, 6.0), gridspec_kw={"wspace": 0.05, "hspace": 0.05})
-for row, epochs in zip(axes, np.arange(20).reshape(4, 5), strict=True):
-    limit = 1.08 * unit[epochs].abs().max()
-    for ax, epoch in zip(row, epochs, strict=True):
-        draw_arrows(ax, unit[epoch], limit, size=2.5, width=0.7)
-        ax.set(xticks=[], yticks=[], title=f"epoch {epoch + 1}")
-    row[0].set_ylabel(f"$z_2$, to ±{limit:.1f}")
-fig.supxlabel("$z_1$, on the same scale", fontsize=8)
 alt = "The 49 features as arrows of their importance's length after each of the 20 epochs: a bundle that opens."
-results.save_figure(fig, "directions_all_epochs", alt=alt)
+results.save_figure(drawing.directions_all_epochs(unit, rank), "directions_all_epochs", alt=alt)
 
 # %% [markdown]
 # **Figure `directions_all_epochs`.** Importance × unit direction after each of the 20 epochs; the panels of a row
@@ -176,38 +150,8 @@ results.save_figure(fig, "directions_all_epochs", alt=alt)
 # 2 features" at the end. Figure `offset` has other runs, the animation below the free length.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
-
-hexes = [plt.matplotlib.colors.to_hex(c) for c in colours]
-hover = [f"feature {i}, rank {r + 1}" for i, r in enumerate(rank.tolist())]
-
-
-def traces(epoch):
-    for points in ends.values():
-        px, py = points[epoch - 1].T.tolist()
-        x, y = ([v for p in values for v in (0, p, None)] for values in (px, py))
-        yield go.Scatter(x=x, y=y, mode="lines", line={"color": "#bbb", "width": 1}, hoverinfo="skip")
-        dots = {"color": hexes, "size": 8}
-        yield go.Scatter(x=px, y=py, mode="markers", marker=dots, text=hover, hovertemplate="%{text}<extra></extra>")
-
-
-page = make_subplots(rows=1, cols=2, subplot_titles=list(ends), horizontal_spacing=0.1)
-page.add_traces(list(traces(1)), rows=[1] * 4, cols=[1, 1, 2, 2])
-page.frames = [go.Frame(data=list(traces(e)), name=str(e), traces=[0, 1, 2, 3]) for e in range(1, 21)]
-slow = {"frame": {"duration": 500, "redraw": False}, "transition": {"duration": 300}}
-play = {"label": "play", "method": "animate", "args": [None, {**slow, "fromcurrent": True}]}
-moves = [{"label": f.name, "method": "animate", "args": [[f.name], {**slow, "mode": "immediate"}]} for f in page.frames]
-slider = {"steps": moves, "currentvalue": {"prefix": "epoch "}, "x": 0.12, "len": 0.88, "pad": {"t": 45}}
-buttons = {"type": "buttons", "buttons": [play], "x": 0, "y": -0.2}
-page.update_layout(
-    showlegend=False, width=900, height=560, template="plotly_white", updatemenus=[buttons], sliders=[slider]
-)
-for col, points in enumerate(ends.values(), start=1):
-    limit = 1.08 * points.abs().max().item()
-    page.update_xaxes(range=[-limit, limit], title="z1", col=col)
-    page.update_yaxes(range=[-limit, limit], title="z2", col=col, scaleanchor=f"x{col}")
-results.save_page(page, "directions_animation", alt="The 49 features as arrows, animated over the 20 epochs")
+page, alt = drawing.directions_animation(ends, rank), "The 49 features as arrows, animated over the 20 epochs"
+results.save_page(page, "directions_animation", alt=alt)
 
 # %% [markdown]
 # The interactive page `directions_animation` shows the same as an animation with a slider, with the number of the
@@ -231,37 +175,12 @@ assert torch.allclose(plane.encode(only).mean(0), direction[-1, 7], atol=1e-5)
 # ## Accuracy and losses
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-ORIGINAL_ACCURACY = [0.9274, 0.9430, 0.9490, 0.9533, 0.9571, 0.9605, 0.9600, 0.9628, 0.9640, 0.9653]
-ORIGINAL_LOSS = [0.1395, 0.1529, 0.3065, 0.1372, 0.1572, 0.0578, 0.1927, 0.0783, 0.1768, 0.1349]
-ORIGINAL_LAST_BATCH = [0.2728, 0.2346, 0.2213, 0.2009, 0.1969, 0.1947, 0.2021, 0.1921, 0.1978, 0.1860]
-ORIGINAL_LAST_BATCH += [0.1952, 0.1888, 0.1852, 0.1772, 0.1638, 0.1621, 0.1632, 0.1743, 0.1532, 0.1584]
 net_last, plane_last = (
     np.reshape(history["step_loss"], (len(history["loss"]), -1))[:, -1]  # the only loss that the original prints
     for history in (net_histories[0], plane_histories[0])
 )
-mse = plane_histories[0]["mse"]
-mean_only = h.var(0, correction=0).mean().item()  # the error when each feature is replaced by its mean
-
-fig, (left, middle, right) = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 2.5))
-here, original = {"marker": ".", "color": plotting.BLUE}, {"marker": "x", "ms": 4, "color": plotting.VERMILLION}
-single = {"linestyle": "", "marker": ".", "color": plotting.SKY}
-epochs = range(1, full.epochs + 1)
-left.plot(epochs, net_histories[0]["accuracy"], **here)
-left.plot(epochs, ORIGINAL_ACCURACY, **original, linestyle="--")
-left.set(title="classifier", ylabel="accuracy on the test images")
-middle.plot(epochs, net_histories[0]["loss"], **here)
-middle.plot(epochs, net_last, **single)
-middle.plot(epochs, ORIGINAL_LOSS, **original, linestyle="")
-middle.set(title="classifier", ylabel="cross entropy (nats)")
-epochs = range(1, config.epochs + 1)
-right.plot(epochs, mse, **here, label="here")
-right.plot(epochs, plane_last, **single, label="here, last batch")
-right.plot(epochs, ORIGINAL_LAST_BATCH, **original, linestyle="", label="the original notebook")
-right.axhline(mean_only, color="0.6", linestyle=":", label="here, each feature's mean")
-right.set(title="autoencoder", ylabel="mean squared error")
-for ax in (left, middle, right):
-    ax.set_xlabel("epoch")
-fig.legend(loc="outside lower center", ncols=4)
+means_only = features.var(1, correction=0).mean(1)  # [run]: the error when each feature is replaced by its mean
+fig = drawing.training_curves(net_histories[0], plane_histories[0], net_last, plane_last, means_only[0].item())
 alt = "Accuracy and cross entropy of the classifier and error of the autoencoder over epochs."
 results.save_figure(fig, "training_curves", alt=alt)
 
@@ -272,18 +191,16 @@ results.save_figure(fig, "training_curves", alt=alt)
 # batch beside the original's. The dotted line is the error when each feature is replaced by its mean: after 20 epochs
 # the autoencoder has only just passed it.
 
-# %%
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
 sparsity = (h == 0).float().mean(0)
 results.record(
     accuracy_final=net_histories[0]["accuracy"][-1],
     last_batch_1=plane_last[0],
     last_batch_20=plane_last[-1],
-    mse_20=mse[-1],
-    mse_mean_only=mean_only,
-    explained=1 - mse[-1] / mean_only,
+    mse_20=plane_histories[0]["mse"][-1],
+    mse_mean_only=means_only[0],
     sparsity=sparsity.mean(),
     sparsity_range=[sparsity.min().item(), sparsity.max().item()],
-    dead_features=(sparsity == 1).sum(),
 )
 
 # %% [markdown]
@@ -301,7 +218,8 @@ results.record(
 # %%
 last = importances[:, -1]  # [run feature]
 columns = torch.stack([p.encoder.weight.detach().cpu().T for p in planes])  # [run feature 2]
-offsets = torch.stack([p.encoder.bias.detach().cpu().tanh() for p in planes])  # [run 2]
+with torch.no_grad():
+    offsets = torch.stack([p.encode(torch.zeros(49, device=DEVICE)).cpu() for p in planes])  # [run 2]
 RAYS = [1, 2, 3]
 generator = torch.Generator().manual_seed(SEED)
 
@@ -329,21 +247,7 @@ both = zip(directions.flatten(0, 1), importances.flatten(0, 1), strict=True)
 by_epoch = np.reshape([sp.gathered_share(d, w, 2, WIDTH) for d, w in both], (len(SEEDS), -1))  # [run epoch]
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, (left, middle, right) = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 2.5))
-draw_arrows(left, last[0][:, None] * columns[0], 1.08 * columns[0].norm(dim=1).max())
-left.set(title="importance × encoder column", xlabel="first input of the tanh", ylabel="second input of the tanh")
-middle.plot(range(1, 21), by_epoch[1:].T, color=plotting.SKY, linewidth=0.7)
-middle.plot(range(1, 21), by_epoch[0], ".-", color=plotting.BLUE)
-low, high = np.nanquantile(nulls[0, :, 1], [0.025, 0.975])
-middle.axhspan(low, high, color="0.85", linewidth=0)
-middle.axhline(shares["random angles"][0, 1], color="0.5", linestyle="--")
-middle.set(xlabel="epoch", ylabel="share near the best two rays", ylim=(0, 1.05), title="two rays, over training")
-for (name, values), colour in zip(shares.items(), (plotting.BLUE, plotting.VERMILLION, "0.5"), strict=True):
-    right.plot(RAYS, values.T, color=colour, linewidth=0.5, alpha=0.6)
-    right.plot(RAYS, values.mean(0), ".-", color=colour, label=name)
-right.set(xlabel="number of rays", xticks=RAYS, ylabel="share of the importance", ylim=(0, 1.05))
-right.set_title(f"after epoch 20, {len(SEEDS)} seeds")
-fig.legend(loc="outside lower center", ncols=3)
+fig = drawing.offset(columns[0], last[0], by_epoch, nulls[0, :, 1], shares)
 alt = "The features without the common offset, and how much importance lies near a few rays, over seeds."
 results.save_figure(fig, "offset", alt=alt)
 
@@ -355,21 +259,13 @@ results.save_figure(fig, "offset", alt=alt)
 # after epoch 20, thin lines for single seeds, thick for their mean. The measured directions (blue) gather more than
 # random angles (grey); the encoder columns (red) do not.
 
-# %%
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
 two = {name: values[:, 1] for name, values in shares.items()}  # near the best two rays, [run]
 mean_direction = (last[..., None] * directions[:, -1]).sum(1)
-longer = offsets.norm(dim=1) > (last * columns.norm(dim=2)).sum(1) / last.sum(1)  # than a column, by importance
 results.record(
-    seeds_gathered_mean=two["measured directions"].mean(),
-    seeds_columns_mean=two["encoder columns"].mean(),
-    seeds_random_mean=two["random angles"].mean(),
-    seeds_gathered=(two["measured directions"] >= 0.8).sum(),
-    seeds_offset_longer=longer.sum(),
-    seeds_both=(longer.numpy() & (two["measured directions"] >= 0.8)).sum(),
     seeds_rise_again=(by_epoch[:, -1] > by_epoch.min(1) + 0.1).sum(),
     seeds_above_random=(above < 0.05).sum(),
-    seeds_columns_above_random=((nulls[:, :, 1] >= two["encoder columns"][:, None]).mean(1) < 0.05).sum(),
-    offset_cosine_min=torch.cosine_similarity(mean_direction, offsets).min(),
+    offset_cosine=torch.cosine_similarity(mean_direction, offsets),
 )
 
 # %% [markdown]
@@ -382,58 +278,24 @@ results.record(
 # %%
 order = last[0].argsort(descending=True)
 w_enc, w_dec, b_dec = plane.encoder.weight[:, order], plane.decoder.weight[order], plane.decoder.bias[order]
-interference_enc, interference_dec = sp.interference(w_enc, unit=False), sp.interference(w_dec.T, unit=False)
 matrix = w_dec @ w_enc  # [feature feature]: what feature j (column) does to the rebuilt feature i (row)
 top = torch.where(matrix >= matrix.quantile(0.99), matrix, 0)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig = plt.figure(figsize=(plotting.TEXT_WIDTH, 5.2))
-upper, lower = fig.subfigures(2, 1, height_ratios=[1, 1.35])
-ranks = np.arange(1, 50)
-norms, bias, inner = upper.subplots(1, 3)
-norms.plot(ranks, w_enc.norm(dim=0), ".-")
-norms.set(ylabel=r"$\|W_{enc,i}\|$", title="norm of the encoder column", ylim=(0, None))
-bias.axhline(0, color="0.8", linewidth=0.6)
-bias.plot(ranks, b_dec.flip(0), ":", color="0.5", label="reversed, as in the original")
-bias.plot(ranks, b_dec, ".-", label="sorted by importance")
-bias.set(ylabel="$b_{dec,i}$", title="decoder bias", ylim=(-1.2, 2.0))
-inner.plot(ranks, interference_enc, ".-", label="encoder columns")
-inner.plot(ranks, interference_dec, ".-", label="decoder rows")
-inner.set(ylabel=r"$\sum_{j \neq i} (w_i \cdot w_j)^2$", title="interference", yscale="log", ylim=(None, 3e3))
-for ax in (norms, bias, inner):
-    ax.set_xlabel("rank by importance")
-bias.legend(loc="upper right")
-inner.legend(loc="upper right")
-limit = matrix.abs().max().item()
-panels = lower.subplots(1, 2)
-for ax, shown, title in zip(panels, (matrix, top), ("all entries", "the largest 1 %, all else 0"), strict=True):
-    picture = plotting.signed_map(ax, shown, limit)
-    ax.set(
-        title="$W_{dec} W_{enc}$: " + title, xlabel="rank of the input feature", ylabel="rank of the rebuilt feature"
-    )
-    ax.set(xticks=[0, 24, 48], xticklabels=[1, 25, 49], yticks=[0, 24, 48], yticklabels=[1, 25, 49])
-lower.colorbar(picture, ax=panels, label="entry", shrink=0.9)
+fig = drawing.second_experiment(w_enc, w_dec, b_dec, top)
 alt = "Norm, bias and interference of the features by importance, and the product of weights."
 results.save_figure(fig, "second_experiment", alt=alt)
 
 # %% [markdown]
 # **Figure `second_experiment`.** Above, by rank of importance: the norm of the encoder's column falls with the rank,
-# as the original notebook found (in all six runs: table of findings). The decoder's bias mostly falls, too, and rises
+# as the original notebook found (in each run: table of findings). The decoder's bias mostly falls, too, and rises
 # only in the original's reversed array (dotted). Interference is near 0 among encoder columns and not among decoder
 # rows (logarithmic axis). Below: the product of both weights, all of it and only its largest 1 %, with one colour
 # scale. Important features (left) reach many outputs besides their own.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(1, 2, figsize=(5.6, 2.6))
-for ax, shown, title in zip(axes, (top, matrix), ("the largest 1 %, rest 0", "all entries"), strict=True):
-    picture = plotting.signed_map(ax, shown[:5, :5], limit)
-    ax.set(title=f"5 × 5 corner: {title}", xticks=range(5), xticklabels=range(1, 6))
-    ax.set(yticks=range(5), yticklabels=range(1, 6), xlabel="rank of the input feature", ylabel="rank, rebuilt")
-    for (i, j), value in np.ndenumerate(shown[:5, :5].numpy()):
-        colour = "white" if abs(value) > 0.6 * limit else "black"
-        ax.text(j, i, f"{value:.2f}" if value else "0", ha="center", va="center", fontsize=7, color=colour)
-fig.colorbar(picture, ax=axes, label="entry of $W_{dec} W_{enc}$")
-results.save_figure(fig, "top_corner", alt="The five most important features' corner of the product, masked and whole.")
+alt = "The five most important features' corner of the product, masked and whole."
+results.save_figure(drawing.top_corner(matrix, top), "top_corner", alt=alt)
 
 # %% [markdown]
 # **Figure `top_corner`.** The corner of the five most important features. Left as in the original notebook, with all
@@ -442,32 +304,8 @@ results.save_figure(fig, "top_corner", alt="The five most important features' co
 # chance). Unmasked, features that share a direction rebuild each other about as strongly as themselves, and some work
 # against each other (blue).
 
-# %%
-unit_columns = sp.unit_vectors(columns)
-decoders = torch.stack([p.decoder.weight.detach().cpu() for p in planes])
-biases = torch.stack([p.decoder.bias.detach().cpu() for p in planes])
-products = decoders @ columns.mT  # [run feature feature]
-kept = products >= products.flatten(1).quantile(0.99, dim=1)[:, None, None]
-by_rank = torch.stack([k[:, w.argsort(descending=True)] for k, w in zip(kept, last, strict=True)])
-
-
-def correlations(values):  # with importance, in each run
-    return [np.corrcoef(w, v)[0, 1] for w, v in zip(last, values, strict=True)]
-
-
-bias_r = correlations(biases)
-
-results.record(
-    norm_correlation_min=min(correlations(columns.norm(dim=2))),
-    bias_correlation_mean=np.mean(bias_r),
-    bias_intervals_above=(np.arctanh(bias_r) > 1.96 / np.sqrt(49 - 3)).sum(),  # Fisher's z, 95 %, n = 49
-    encoder_interference=interference_enc.mean(),
-    decoder_interference=interference_dec.mean(),
-    # of all pairs of different columns, mean over the runs
-    encoder_squared_cosine=((unit_columns @ unit_columns.mT).square().sum((1, 2)) - 49).mean() / (49 * 48),
-    top_in_first_ten_min=(by_rank[:, :, :10].sum((1, 2)) / kept.sum((1, 2))).min(),
-    top_on_diagonal=(kept.diagonal(dim1=1, dim2=2).sum(1) / kept.sum((1, 2))).mean(),
-)
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+results.record(encoder_interference=sp.interference(w_enc, unit=False).mean())
 
 # %% [markdown]
 # ## Beyond the original notebook: Elhage's model, set up properly
@@ -506,19 +344,7 @@ w_slide = w_slide.reshape(2, 41, 2, 5)  # [decay sparsity hidden feature]
 # ### Twenty features in five dimensions
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(2, 5, figsize=(plotting.TEXT_WIDTH, 3.4), height_ratios=[1, 0.8], sharey="row")
-for (ax, bars), s in zip(axes.T, [0.0, 0.7, 0.9, 0.99, 0.999], strict=True):
-    w = w_20[SPARSITIES.index(s)]
-    picture = plotting.signed_map(ax, w.T @ w, 1.2)
-    ax.set(title=f"S = {s:g}", xticks=[0, 19], xticklabels=[1, 20], yticks=[0, 19], yticklabels=[1, 20])
-    shade = plt.get_cmap("viridis")(sp.interference(w).div(2).clamp(max=1).numpy())
-    bars.barh(range(1, 21), w.norm(dim=0), color=shade, height=0.8)
-    bars.set(xlim=(0, 1.5), ylim=(20.6, 0.4), yticks=[1, 20], xlabel=r"$\|W_i\|$")
-axes[0, 0].set_ylabel("feature")
-axes[1, 0].set_ylabel("feature")
-fig.colorbar(picture, ax=axes[0], label="$W^T W$", shrink=0.9)
-scale = plt.cm.ScalarMappable(plt.Normalize(0, 2), "viridis")
-fig.colorbar(scale, ax=axes[1], label="superposition", shrink=0.9, extend="max")
+fig = drawing.toy_maps({s: w_20[SPARSITIES.index(s)] for s in [0.0, 0.7, 0.9, 0.99, 0.999]})
 alt = "Products of weights and norms of twenty features in five dimensions at five sparsities."
 results.save_figure(fig, "toy_maps", alt=alt)
 
@@ -539,60 +365,26 @@ results.save_figure(fig, "toy_maps", alt=alt)
 # fraction of a dimension that a feature has, $D_i = \|W_i\|^2 / \sum_j (\hat W_i \cdot W_j)^2$, cannot do that alone:
 # two features on each of two axes at a right angle have the $D_i$ of two digons.
 #
-# `sweeps/05_toy_superposition_geometry.py` trains a hundred models for each sparsity from the same weights for 3,000
+# The sweep `05_toy_superposition_geometry` trains a hundred models for each sparsity from the same weights for 3,000
 # steps, for 20,000 and, where features are rare, for 60,000.
 
 # %%
 models = results.read_sweep("05_toy_superposition_geometry")
-geometries = [*sp.GEOMETRIES, "other"]
 names = models.pivot(index=["decay", "sparsity", "model"], columns="steps", values="geometry")
 longest = names[60_000].fillna(names[20_000])
 counts = longest.groupby(["decay", "sparsity"]).value_counts().unstack(fill_value=0)
-counts = counts.reindex(columns=geometries, fill_value=0)  # of 100 models
+counts = counts.reindex(columns=drawing.GEOMETRIES, fill_value=0)  # of 100 models
 thrice = names.dropna()
 moved = {  # the share of models, each compared with itself, whose figure a longer training changes
     "3,000, then 20,000": (names[3_000] != names[20_000]).groupby(["decay", "sparsity"]).mean(),
     "20,000, then 60,000": (thrice[20_000] != thrice[60_000]).groupby(["decay", "sparsity"]).mean(),
 }
-results.record(
-    toy_pair_dense=counts.loc[(0.9, 0.0), "pair"],
-    toy_triangle=counts.loc[(1.0, 0.3), "triangle"],
-    toy_digons=counts.loc[(1.0, 0.7), "digons"],
-    toy_pentagon=counts.loc[(1.0, 0.99), "pentagon"],
-    toy_moved_last=moved["20,000, then 60,000"].max(),
-)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-decays = {0.9: "$I_i = 0.9^i$", 1.0: "$I_i = 1$"}
-fig = plt.figure(figsize=(plotting.TEXT_WIDTH, 5.9))
-upper, lower = fig.subfigures(2, 1, height_ratios=[1.5, 1])
-axes = upper.subplots(2, 5, sharex=True, sharey=True)
-for ax, ((kind, decay), s) in zip(axes.flat, product(zip(w_slide, decays.values()), [0, 0.3, 0.7, 0.9, 0.99])):  # noqa: B905
-    w = kind[np.abs(np.array(SLIDE) - s).argmin()]
-    for tip, colour in zip(w.T, plotting.OKABE_ITO, strict=False):
-        ax.plot([0, tip[0]], [0, tip[1]], "-o", color=colour, markersize=4, markevery=[1])
-    ax.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
-    ax.set_title(f"S ≈ {s:g}, {decay}\n{sp.geometry(w)}")
-*bars, change = lower.subplots(1, 3, width_ratios=[1, 1, 0.9])
-for ax, (decay, what) in zip(bars, decays.items(), strict=True):
-    table, bottom = counts.loc[decay], np.zeros(10)
-    for name, colour in zip(geometries, [*plt.get_cmap("cividis")(np.linspace(0, 1, 6)), "0.85"], strict=True):
-        ax.bar(range(10), table[name], bottom=bottom, color=colour, label=name, width=0.85)
-        bottom += table[name].to_numpy()
-    ax.set_xticks(range(10), [f"{s:g}" for s in table.index], rotation=60)
-    ax.set(xlabel="sparsity S", title=what)
-bars[0].set_ylabel("models (of 100)")
-for (steps, share), mark in zip(moved.items(), "ox", strict=True):
-    change.plot([], [], mark + "-", ms=3, color=plotting.BLUE if mark == "o" else "0.1", label=steps + " steps")
-    for decay, line in zip(decays, ("-", ":"), strict=True):
-        places = [SPARSITIES.index(s) for s in share[decay].index]
-        change.plot(places, share[decay], mark + line, ms=3, color=plotting.BLUE if mark == "o" else "0.1")
-change.set_xticks(range(10), [f"{s:g}" for s in SPARSITIES], rotation=60)
-change.set(xlabel="sparsity S", title="geometry changed by more steps", ylabel="share of models", ylim=(-0.02, 1))
-change.legend(fontsize=7)
-lower.legend(*bars[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=7)
+at = {s: np.abs(np.array(SLIDE) - s).argmin() for s in (0, 0.3, 0.7, 0.9, 0.99)}
+drawn = {(decay, s): kind[k] for decay, kind in zip((0.9, 1.0), w_slide, strict=True) for s, k in at.items()}
 alt = "Five features in the plane at five sparsities, how often each figure occurs, and what more steps change."
-results.save_figure(fig, "toy_geometry", alt=alt)
+results.save_figure(drawing.toy_geometry(drawn, counts, moved), "toy_geometry", alt=alt)
 
 # %% [markdown]
 # **Figure `toy_geometry`.** Five features in two dimensions. Above: planes of the slider page below, one model of
@@ -608,38 +400,9 @@ results.save_figure(fig, "toy_geometry", alt=alt)
 # than 20,000 was tried.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-titles = [[sp.geometry(w) for w in kind] for kind in w_slide]
-page = make_subplots(rows=1, cols=2, subplot_titles=["importance 0.9^i", "equal importance"], horizontal_spacing=0.1)
-
-
-def arrows(step):
-    for kind in w_slide:
-        for i, (px, py) in enumerate(kind[step].T.tolist()):
-            style = {"color": plotting.OKABE_ITO[i], "width": 3}
-            name = f"feature {i + 1}, length {np.hypot(px, py):.2f}"
-            yield go.Scatter(
-                x=[0, px],
-                y=[0, py],
-                mode="lines+markers",
-                line=style,
-                text=[name] * 2,
-                hovertemplate="%{text}<extra></extra>",
-            )
-
-
-page.add_traces(list(arrows(0)), rows=[1] * 10, cols=[1] * 5 + [2] * 5)
-page.frames = [go.Frame(data=list(arrows(k)), name=str(k), traces=list(range(10))) for k in range(len(SLIDE))]
-still = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate", "transition": {"duration": 0}}
-steps = [
-    {"label": f"{s:.3f}: {a} | {b}", "method": "animate", "args": [[str(k)], still]}
-    for k, (s, a, b) in enumerate(zip(SLIDE, *titles, strict=True))
-]
-slider = {"steps": steps, "currentvalue": {"prefix": "sparsity "}, "pad": {"t": 45}}
-page.update_layout(showlegend=False, width=860, height=520, template="plotly_white", sliders=[slider])
-for col in (1, 2):
-    page.update_xaxes(range=[-1.6, 1.6], title="first hidden value", col=col)
-    page.update_yaxes(range=[-1.6, 1.6], title="second hidden value", col=col, scaleanchor=f"x{col}")
-results.save_page(page, "toy_slider", alt="The columns of W over sparsity, with the name of the figure they form")
+kinds = dict(zip(("importance 0.9^i", "equal importance"), w_slide, strict=True))
+alt = "The columns of W over sparsity, with the name of the figure they form"
+results.save_page(drawing.toy_slider(kinds, SLIDE), "toy_slider", alt=alt)
 
 # %% [markdown]
 # The interactive page `toy_slider` shows one plane over 41 sparsities: drag the slider, or move it with the arrow
@@ -664,39 +427,13 @@ def least_loss(p, importance):
     return np.argmin([importance * alone, (1 + importance) * p**2 / 6, alone], axis=0)
 
 
-SECOND = {"ignored": plotting.BLUE, "superposed": plotting.VERMILLION, "own": plotting.GREEN}
-phase["theory"] = np.array(list(SECOND))[least_loss(phase.density, phase.importance)]
+phase["theory"] = np.array(["ignored", "superposed", "own"])[least_loss(phase.density, phase.importance)]
 phase["agrees"] = phase.second == phase.theory
 best = phase.loc[phase.groupby(["density", "importance"]).loss.idxmin()]  # of ten models
-shared = phase[phase.theory == "superposed"]
-near = shared.importance.between(0.5, 2)  # two features of about the same importance
-results.record(
-    phase_best_agrees=best.agrees.mean(),
-    phase_always_superposed=(best.theory == "superposed").mean(),  # what this one word would get right
-    phase_opposite=shared[shared.opposite == 1].agrees.mean(),
-    phase_same_sign_near=shared[(shared.opposite == 0) & near].agrees.mean(),
-    phase_same_sign_far=shared[(shared.opposite == 0) & ~near].agrees.mean(),
-)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 2.9), sharex=True, sharey=True)
-grid_p, grid_i = np.meshgrid(np.geomspace(0.01, 1, 200), np.geomspace(0.1, 10, 200), indexing="ij")
-palette = plt.matplotlib.colors.ListedColormap(list(SECOND.values()))
-axes[0].pcolormesh(grid_p, grid_i, least_loss(grid_p, grid_i), cmap=palette, vmin=-0.5, vmax=2.5, rasterized=True)
-square = {"marker": "s", "s": 34, "linewidths": 0}
-axes[1].scatter(best.density, best.importance, c=[SECOND[name] for name in best.second], **square)
-found = phase.groupby(["density", "importance"]).second.apply(lambda s: (s == "superposed").mean()).reset_index()
-dots = axes[2].scatter(found.density, found.importance, c=found.second, cmap="cividis", vmin=0, vmax=1, **square)
-titles = ("the least of three losses", "the best of ten models", "superposed, of ten models")
-for ax, what in zip(axes, titles, strict=True):
-    ax.set(xscale="log", yscale="log", title=what, xlabel="share of inputs, 1 − S")
-axes[0].set_ylabel("importance of the second feature")
-fig.colorbar(dots, ax=axes[2], label="share of the models")
-words = {"ignored": "ignored", "superposed": "superposed", "own": "alone in the dimension"}
-patches = [plt.matplotlib.patches.Patch(color=colour, label=words[name]) for name, colour in SECOND.items()]
-fig.legend(handles=patches, loc="outside lower center", ncols=3, title="the second feature is")
 alt = "Maps of density and importance, by theory and by training: ignored, superposed, alone in the dimension."
-results.save_figure(fig, "phase_diagram", alt=alt)
+results.save_figure(drawing.phase_diagram(least_loss, best, phase), "phase_diagram", alt=alt)
 
 # %% [markdown]
 # **Figure `phase_diagram`.** Left: what the least of the three losses says of the second feature. Middle: what the
@@ -713,36 +450,9 @@ features_of = results.read_sweep("05_toy_superposition_dimensions")  # 40 featur
 per_dimension = (features_of.length**2).groupby([features_of.seed, features_of.density]).sum().unstack() / 10
 per_dimension = per_dimension.iloc[:, ::-1]  # [run density], from dense to rare
 seen = features_of[features_of.length > 0.1]
-opposite = (seen.opposite < -0.97).groupby([seen.density, seen.seed]).mean().unstack()  # [density run]: share of digons
-plateau = opposite.index[(opposite > 0.9).all(axis=1)]
-quarter = seen[seen.density.between(0.25, 0.26)]
-results.record(
-    per_dimension_dense=per_dimension.iloc[:, 0].mean(),
-    digon_levels=len(plateau),
-    digon_densities=[plateau.min(), plateau.max()],
-    two_fifths_at_quarter=((quarter.d - 2 / 5).abs() < 0.02).mean(),
-)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-rarity = 1 / per_dimension.columns.to_numpy()
-fig, (left, right) = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 3.0), width_ratios=[1, 1.5])
-plotting.runs_band(left, rarity, per_dimension.to_numpy(), "n = 40, m = 10", plotting.BLUE)
-left.set(ylabel="features per dimension", ylim=(0, None))
-right.plot(1 / seen.density, seen.d, ".", ms=1.5, alpha=0.35, color=plotting.BLACK, rasterized=True)
-right.plot(rarity, 1 / per_dimension.mean(), color=plotting.VERMILLION, label="$D^* = m / \\|W\\|_F^2$ (mean)")
-for level, what in {
-    3 / 4: "tetrahedron 3/4",
-    2 / 3: "triangle 2/3",
-    1 / 2: "digon 1/2",
-    2 / 5: "pentagon 2/5",
-    1 / 4: "m / n = 1/4",
-}.items():
-    right.axhline(level, color="0.7", linewidth=0.6, zorder=0)
-    right.text(125, level, what, fontsize=7, va="center")
-right.set(ylabel="dimensionality $D_i$ of a feature", ylim=(0, 1.05), xlim=(0.95, 420))
-for ax in (left, right):
-    ax.set(xscale="log", xlabel="1 / (1 − S)")
-fig.legend(loc="outside lower center", ncols=2)
+fig = drawing.features_per_dimension(per_dimension, seen)
 alt = "Features per dimension rise with rarity; the dimensionalities of single features gather at a half."
 results.save_figure(fig, "features_per_dimension", alt=alt)
 
@@ -761,39 +471,10 @@ results.save_figure(fig, "features_per_dimension", alt=alt)
 # show what becomes of it when features are frequent. In a correlated pair one draw decides whether both features are
 # there. In an anti-correlated pair at most one is there, so that each feature is there half as often as its pair.
 
-# %%
-pairs_of = results.read_sweep("05_toy_superposition_correlated")
-by_kind = pairs_of.groupby(["pairs", "kind", "density"])[["cosine", "difference"]].mean()
-results.record(
-    anti_cosine_often=by_kind.loc[(2, "anti-correlated", 1.0), "cosine"],
-    correlated_cosine_rare=by_kind.loc[(2, "correlated", 0.03), "cosine"],
-    collapse_correlated=by_kind.loc[(3, "correlated", 0.5), "difference"],
-    collapse_rare=by_kind.loc[(3, "correlated", 0.03), "difference"],
-)
-
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-import seaborn as sns
-
-fig, (left, right) = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.9))
-colours_of = dict(zip(("independent", "correlated", "anti-correlated"), plotting.OKABE_ITO, strict=False))
-options = {
-    "hue": "kind",
-    "palette": colours_of,
-    "errorbar": ("se", 1.96),
-    "err_style": "bars",
-    "marker": "o",
-    "markersize": 4,
-}
-sns.lineplot(pairs_of[pairs_of.pairs == 2], x="density", y="cosine", ax=left, **options)
-sns.lineplot(pairs_of[pairs_of.pairs == 3], x="density", y="difference", ax=right, legend=False, **options)
-left.set(title="two pairs in a plane", ylabel="cosine between a pair's features", ylim=(-1.1, 1.1))
-right.set(title="three pairs in a plane", ylabel="share of $W$ on differences of pairs", ylim=(0, None))
-for ax in (left, right):
-    ax.axhline(0, color="0.8", linewidth=0.6)
-    ax.set(xscale="log", xlabel="share of inputs with the pair (or feature), 1 − S")
-left.legend(title="", fontsize=7)
+pairs_of = results.read_sweep("05_toy_superposition_correlated")
 alt = "Correlated pairs and anti-correlated pairs over density: cosines, and what is kept of their differences."
-results.save_figure(fig, "correlated_pairs", alt=alt)
+results.save_figure(drawing.correlated_pairs(pairs_of), "correlated_pairs", alt=alt)
 
 # %% [markdown]
 # **Figure `correlated_pairs`.** Means of 30 models with their 95 % intervals (1.96 standard errors). Left: the cosine
@@ -805,6 +486,29 @@ results.save_figure(fig, "correlated_pairs", alt=alt)
 # would keep only the sum of each pair (0), at every share below 1. The toy model does so where pairs are frequent,
 # and keeps both features where they are rare. At 1 every feature is always there, and correlated pairs are
 # independent ones.
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+shared = phase[phase.theory == "superposed"]
+near = shared.importance.between(0.5, 2)  # two features of about the same importance
+frequent = seen[seen.density.between(0.34, 0.55)]  # in about a third to a half of the inputs
+partner = (frequent.opposite < -0.97).groupby([frequent.density, frequent.seed]).mean()
+by_kind = pairs_of.set_index(["pairs", "kind", "density"]).sort_index()
+results.record(
+    toy_pair_dense=counts.loc[(0.9, 0.0), "pair"],
+    toy_triangle=counts.loc[(1.0, 0.3), "triangle"],
+    toy_digons=counts.loc[(1.0, 0.7), "digons"],
+    toy_pentagon=counts.loc[(1.0, 0.99), "pentagon"],
+    toy_moved_last=moved["20,000, then 60,000"].to_numpy(),
+    phase_best_agrees=best.agrees.mean(),
+    phase_always_superposed=(best.theory == "superposed").mean(),  # what this one word would get right
+    phase_opposite=shared[shared.opposite == 1].agrees.mean(),
+    phase_same_sign_near=shared[(shared.opposite == 0) & near].agrees.mean(),
+    per_dimension_dense=per_dimension.iloc[:, 0].to_numpy(),
+    digon_partners=partner.to_numpy(),
+    anti_cosine_often=by_kind.loc[(2, "anti-correlated", 1.0), "cosine"].mean(),
+    correlated_cosine_rare=by_kind.loc[(2, "correlated", 0.03), "cosine"].to_numpy(),
+    collapse_correlated=by_kind.loc[(3, "correlated", 0.5), "difference"].to_numpy(),
+)
 
 # %% [markdown]
 # ## Where the MNIST features sit
@@ -842,48 +546,11 @@ principal = (spectra[:, -2:].sum(1) / spectra.sum(1)).reshape(2, N_SEEDS)  # [ki
 planes_of = torch.linalg.qr(w_mnist.mT).Q  # [run 49 2]
 angles = torch.linalg.svdvals(planes_of.mT @ bases[:N_SEEDS, :, -2:])  # cosines of the principal angles
 
-# %%
-at_measured = grid.index(measured_s)
-sets = {
-    "mnist": (w_mnist, explained_rows[0]),
-    "shuffled": (w_shuffled, explained_rows[1]),
-    "synthetic": (w_49[at_measured], explained_49[at_measured]),
-}
-explained_mnist, explained_shuffled = explained_rows.mean(1)
-results.record(
-    **{f"{kind}_per_dimension": sp.features_per_dimension(w).mean() for kind, (w, _) in sets.items()},
-    mnist_represented=(w_mnist.norm(dim=-2) > 0.5).sum(-1).float().mean(),
-    mnist_explained=explained_mnist,
-    mnist_explained_range=[explained_rows[0].min().item(), explained_rows[0].max().item()],
-    shuffled_explained=explained_shuffled,
-    explained_ratio=explained_mnist / explained_shuffled,
-    principal_explained=principal[0].mean(),
-    principal_angle_cosine_min=angles.min(),
-    shuffled_principal=principal[1].mean(),
-    explained_off_principal=(explained_rows[0] / principal[0] - 1).abs().max(),
-)
-
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(1, 3, figsize=(plotting.TEXT_WIDTH, 2.7))
-panels = {
-    "features per dimension": lambda w, _: sp.features_per_dimension(w),
-    "superposition (mean)": lambda w, _: sp.interference(w).mean(-1),
-    "explained share of the variance": lambda _, explained: explained,
-}
-marks = {
-    "MNIST features": ("mnist", "o", plotting.VERMILLION),
-    "MNIST features, each shuffled": ("shuffled", "x", plotting.BLUE),
-}
 s_sets = (some == 0).float().mean((1, 2))
-for ax, (what, measure) in zip(axes, panels.items(), strict=True):
-    ax.plot(grid, measure(w_49, explained_49).mean(-1), ".-", color=plotting.BLACK, label="synthetic features")
-    for name, (kind, marker, colour) in marks.items():
-        ax.plot(s_sets, measure(*sets[kind]), marker, color=colour, label=name, markersize=4, fillstyle="none")
-    ax.set(xlabel="sparsity S", ylabel=what, ylim=(0, None))
-for name, values in {"two principal components of the same": principal[0], "_": principal[1]}.items():
-    axes[2].plot(s_sets, values, "_", ms=9, color=plotting.GREEN, label=name)
-axes[2].axhline(2 / 49, color="0.6", linestyle=":", label="2/49: at most, linearly, of the synthetic features")
-fig.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+planes_49 = {"mnist": w_mnist, "shuffled": w_shuffled}
+measured = {k: (s_sets, w, explained_rows[i], principal[i]) for i, (k, w) in enumerate(planes_49.items())}
+fig = drawing.mnist_among_synthetic(grid, w_49, explained_49, measured)
 alt = "Features per dimension, superposition and explained variance against sparsity."
 results.save_figure(fig, "mnist_among_synthetic", alt=alt)
 
@@ -894,6 +561,23 @@ results.save_figure(fig, "mnist_among_synthetic", alt=alt)
 # have 1 of each. In what the plane explains of their variance the MNIST features lie far above: they are correlated, and
 # shuffling takes that away. Green: two principal components of the same features, the most that a linear map of this
 # size can explain. Dotted: the same of 49 independent features of equal variance, 2/49.
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+per_dimension_of = {kind: sp.features_per_dimension(w) for kind, w in planes_49.items()}
+per_dimension_of["synthetic"] = sp.features_per_dimension(w_49[grid.index(measured_s)])
+results.record(
+    **{f"{kind}_per_dimension": values.mean() for kind, values in per_dimension_of.items()},
+    mnist_longest=w_mnist.norm(dim=1).amax(-1),
+    per_dimension_less_shuffled=per_dimension_of["mnist"] - per_dimension_of["shuffled"],
+    mnist_explained=explained_rows[0],
+    shuffled_explained=explained_rows[1],
+    explained_ratio=explained_rows[0] / explained_rows[1],
+    principal_explained=principal[0],
+    principal_ratio=principal[0] / principal[1],
+    principal_angle_cosine=angles.min(),
+    shuffled_principal=principal[1],
+    explained_off_principal=explained_rows[0] / principal[0] - 1,
+)
 
 # %% [markdown]
 # ## The bridge to notebook 3: codes whose features are known
@@ -906,28 +590,12 @@ results.save_figure(fig, "mnist_among_synthetic", alt=alt)
 # random directions. All strengths of the L1 term are shown, because nobody could choose the best one without knowing
 # the features.
 
-# %%
-bridge = results.read_sweep("05_toy_superposition_bridge")
-mark = bridge.groupby(["sparsity", "strength"]).recovery.agg(["min", "max", "mean"])
-chance = bridge.groupby("sparsity").chance.max()
-results.record(
-    recovery_strong_min=mark.loc[(slice(0.7, None), 0.3), "min"].min(),
-    recovery_chance=chance.max(),
-)
-
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, ax = plt.subplots(figsize=(4.6, 2.9))
-places = np.arange(len(chance))
-for k, ((strength, rows), colour) in enumerate(zip(bridge.groupby("strength"), plotting.OKABE_ITO, strict=False)):
-    table = rows.pivot(index="sparsity", columns="seed", values="recovery")
-    ax.plot(places + 0.08 * (k - 1), table, "o", color=colour, markersize=3)
-    ax.plot(places + 0.08 * (k - 1), table.mean(axis=1), color=colour, linewidth=0.8, label=f"L1 strength {strength:g}")
-ax.plot(places, chance, "--", color="0.5", label="random directions (97.5 %)")
-ax.set(xticks=places, xticklabels=[f"{s:g}" for s in chance.index], xlabel="sparsity S of the features")
-ax.set(ylabel="mean largest cosine with a known feature", ylim=(None, 1.02))
-fig.legend(loc="outside right center")
+bridge = results.read_sweep("05_toy_superposition_bridge")
+strong = bridge[(bridge.strength == 0.3) & (bridge.sparsity >= 0.7)]
+results.record(recovery_strong=strong.recovery.to_numpy(), recovery_chance=bridge.chance.max())
 alt = "How well autoencoders find the known features of toy codes at four sparsities and three strengths."
-results.save_figure(fig, "bridge", alt=alt)
+results.save_figure(drawing.bridge(bridge), "bridge", alt=alt)
 
 # %% [markdown]
 # **Figure `bridge`.** Three autoencoders (dots; lines join their means) at each sparsity and strength of the L1 term.
@@ -956,12 +624,22 @@ labels = {
 }
 sweep = results.read_sweep("05_toy_superposition")
 alt = "Eight measures of the autoencoder, one dot for each training run."
-results.save_figure(plotting.runs_strip(sweep, labels), "training_runs", alt=alt)
+results.save_figure(drawing.runs_strip(sweep, labels), "training_runs", alt=alt)
 
 # %% [markdown]
 # **Figure `training_runs`.** Each dot is one training run, the square their mean with one standard deviation. The
 # share of the importance that gathers near two rays differs most. On average the columns gather no more than random
 # angles do, and in each run bias and norm grow with the importance.
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+ours = pd.DataFrame([sp.weight_measures(p.cpu(), w) for p, w in zip(planes, last, strict=True)])
+ours["explained"] = [
+    1 - history["mse"][-1] / m for history, m in zip(plane_histories, means_only.tolist(), strict=True)
+]
+ours["gathered_two"] = two["measured directions"]
+ours["columns_above_random"] = two["encoder columns"] - two["random angles"]
+# One value a training run: the six of this notebook, then those of the sweep.
+results.record(**{name: [*ours[name], *sweep[name]] for name in ours})
 
 # %% [markdown]
 # ## What we found
@@ -974,30 +652,34 @@ results.findings(
         ("autoencoder: last batch, epoch 20", "last_batch_20", "0.1584"),
         ("autoencoder: all images, epoch 20", "mse_20", "not given"),
         ("the same with each feature's mean instead", "mse_mean_only", "not given"),
+        ("share of the variance that the plane explains", "explained", "not given"),
         ("sparsity of the 49 features, mean", "sparsity", "said to be 0"),
-        ("importance within 15° of two rays, mean of 6 seeds", "seeds_gathered_mean", '"around 2 features"'),
-        ("the same, random angles", "seeds_random_mean", "not given"),
-        ("runs of 6 with 0.8 or more", "seeds_gathered", "one run"),
-        ("runs of 6 whose offset is longer than the columns", "seeds_offset_longer", "not given"),
+        ("least and most", "sparsity_range", "said to be 0"),
+        ("importance within 15° of two rays", "gathered_two", '"around 2 features"'),
         ("runs of 6 beyond 95 % of 2,000 random draws", "seeds_above_random", "not given"),
-        ("the same, encoder columns", "seeds_columns_mean", "not given"),
-        ("importance and encoder norm, least of 6 correlations", "norm_correlation_min", "higher with importance"),
-        ("importance and decoder bias, mean of 6 correlations", "bias_correlation_mean", "larger as importance falls"),
-        ("runs of 6 whose 95 % interval lies above 0", "bias_intervals_above", "one run"),
+        ("encoder columns: the same, less random angles", "columns_above_random", "not given"),
+        ("cosine of the mean direction and the shared offset", "offset_cosine", "not given"),
+        ("importance and encoder norm: correlation", "norm_correlation", "higher with importance"),
+        ("importance and decoder bias: correlation", "bias_correlation", "larger as importance falls"),
         ("largest 1 % of the product: share on the diagonal", "top_on_diagonal", "not given"),
         ("toy, S = 0.3, I = 1: triangles of 100, by their angles", "toy_triangle", "not done"),
         ("toy, S = 0.7, I = 1: two digons of 100", "toy_digons", "not done"),
         ("toy, S = 0.99, I = 1: pentagons of 100", "toy_pentagon", "not done"),
         ("phase diagram: best of ten models does what theory says", "phase_best_agrees", "not done"),
-        ("40 features in 10 dimensions: digons at 1 − S from, to", "digon_densities", "not done"),
+        ("the same, were every point superposed", "phase_always_superposed", "not done"),
         ("pairs of which one is always there: cosine (by lot −1/3)", "anti_cosine_often", "not done"),
+        ("features per dimension: MNIST", "mnist_per_dimension", "not done"),
+        ("the same, shuffled", "shuffled_per_dimension", "not done"),
+        ("the same, synthetic ones as sparse", "synthetic_per_dimension", "not done"),
+        ("length of the longest MNIST feature", "mnist_longest", "not done"),
         ("variance two dimensions explain: MNIST", "mnist_explained", "not done"),
-        ("the same, least and most of 5 runs", "mnist_explained_range", "not done"),
         ("the same, by two principal components", "principal_explained", "not done"),
-        ("the two planes: least cosine of an angle between them", "principal_angle_cosine_min", "not done"),
+        ("the two planes: least cosine of an angle between them", "principal_angle_cosine", "not done"),
         ("variance two dimensions explain: shuffled", "shuffled_explained", "not done"),
         ("the same, by two principal components", "shuffled_principal", "not done"),
-        ("known features found, strength 0.3, S ≥ 0.7: least cosine", "recovery_strong_min", "not done"),
+        ("MNIST over shuffled: the model", "explained_ratio", "not done"),
+        ("MNIST over shuffled: two principal components", "principal_ratio", "not done"),
+        ("known features found, strength 0.3, S ≥ 0.7: mean cosine", "recovery_strong", "not done"),
         ("the same, random directions (97.5 %)", "recovery_chance", "not done"),
     ]
 )
@@ -1008,10 +690,9 @@ results.findings(
 # - **The bias is drawn the wrong way round.** The original sorts encoder, decoder and bias by importance and then
 #   reverses the bias alone. Its "larger b as importance is reduced" is the reversal: the correlation of bias and
 #   importance is positive in every training run (figure `training_runs`).
-# - **The directions share an offset.** $\tanh(b_{enc})$ is in each of them; the importance-weighted mean direction
-#   has a cosine above 0.9 with it in each run. Without it the columns hold no more of the importance near the best two
-#   rays than random angles do: about 0.4 of it in either case, over six seeds. Two rays hold 0.8 or more in those of the
-#   six runs where the offset is longer than the columns (weighted by importance), and in no other.
+# - **The directions share an offset.** $\tanh(b_{enc})$ is in each of them, and the importance-weighted mean direction
+#   points its way in each run. Without it the columns hold no more of the importance near the best two rays than random
+#   angles do: about 0.4 of it in either case. With it two rays hold 0.8 or more in a few of the runs only.
 # - **The features are not dense.** "Sparsity = 0" is not set by anything: a feature is 0 on 44 % of the images on
 #   average, between 11 % and always (one feature never fires).
 # - **"Cos sim: around 0" is about lengths.** The quantity is a sum of squared inner products, and the encoder's
@@ -1035,7 +716,7 @@ results.findings(
 # The MNIST features behave differently. Their toy model has about one feature per dimension, as a projection has. No
 # single feature is longer than 0.5 in any of the five models, where the shuffled ones keep one. The plane holds what
 # many features have in common: it lies within 18° of the two largest principal components (the cosines of both angles
-# are in the table) and explains as much of the variance as they do, to 3 %. Shuffled, the same features leave it no
+# are in the table) and explains about as much of the variance as they do. Shuffled, the same features leave it no
 # more than their own two principal components would (figure `mnist_among_synthetic`). Superposition in the sense of
 # Elhage and others, single features that share directions because they rarely meet, needs sparser features than
 # these.
@@ -1058,6 +739,13 @@ results.findings(
 #   1412.6980](https://arxiv.org/abs/1412.6980).
 # - LeCun, Bottou, Bengio and Haffner (1998), *Gradient-based learning applied to document recognition*, Proceedings
 #   of the IEEE 86, 2278 (MNIST).
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+alt = "Five features of equal importance in a plane at four sparsities: a pair, a fan, two digons, a pentagon."
+results.save_figure(drawing.cover({s: drawn[1.0, s] for s in (0, 0.3, 0.7, 0.99)}), "cover", alt=alt, show=False)
+
+# %% [markdown]
+# **Figure `cover`.** Planes of figure `toy_geometry`, as README shows them.
 
 # %%
 results.finish()

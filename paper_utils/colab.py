@@ -18,7 +18,7 @@ CHECKED = "2026.01 (Python 3.12, numpy 2.0.2, torch 2.9.0)"
 
 
 def add(needed: Sequence[str], listed: str, *options: str) -> bool:
-    """Whether pip could install what is needed beside what is `listed`, at those versions; what it says is printed."""
+    """Install what is needed beside what is `listed`, print what pip says, and tell whether it could."""
     with tempfile.TemporaryDirectory() as folder:
         (constraints := Path(folder) / "constraints.txt").write_text(listed)
         command = [sys.executable, "-m", "pip", "install", "--progress-bar=off", "-c", constraints, *options, *needed]

@@ -58,11 +58,11 @@ class Images:
     files: dict[str, str]
 
     def first(self, n: int) -> "Images":
-        """The same set with only the first n training images."""
+        """Keep only the first n training images."""
         return replace(self, train_x=self.train_x[:n], train_y=self.train_y[:n])
 
     def to(self, device: torch.device | str) -> "Images":
-        """The same set with its tensors on `device`."""
+        """Bring the tensors to `device`."""
         names = ("train_x", "train_y", "test_x", "test_y")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
@@ -132,11 +132,6 @@ def _read_mnist(raw: Path) -> Images:
 
 def _download_mnist(raw: Path) -> None:
     """Fetch the four files with torchvision into a folder beside `raw`, then move them into it."""
-    mnist = torchvision().datasets.MNIST
-    probe = "t10k-labels-idx1-ubyte.gz"
-    mirrors = [url.removesuffix(probe) for url in hub.answering([mirror + probe for mirror in mnist.mirrors])]
-    if not mirrors:
-        raise DataUnavailable(f"MNIST is not in {raw} and none of torchvision's mirrors answers")
     try:
         raw.parent.mkdir(parents=True, exist_ok=True)
         beside = tempfile.mkdtemp(prefix=".download-", dir=raw.parent)
@@ -144,16 +139,15 @@ def _download_mnist(raw: Path) -> None:
         cure = "make it writable, or set PAPER_DATA to a folder that is"
         raise PermissionError(f"cannot write MNIST to {raw.parent} ({error.strerror}): {cure}") from error
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(15.0)  # for a transfer that stalls: torchvision sets no limit of its own
+    socket.setdefaulttimeout(10.0)  # for a mirror that is silent or stalls: torchvision sets no limit of its own
     try:
-        # A subclass keeps torchvision's own list untouched and puts the mirrors that answer first.
-        fetch = type("MNIST", (mnist,), {"mirrors": mirrors, "resources": mnist.resources})
-        fetch(beside, train=True, download=True)
+        torchvision().datasets.MNIST(beside, train=True, download=True)
         raw.mkdir(exist_ok=True)
         for name in MNIST_MD5:
             os.replace(Path(beside) / "MNIST" / "raw" / name, raw / name)
     except (RuntimeError, OSError, EOFError, gzip.BadGzipFile) as error:
-        raise DataUnavailable(f"the download of MNIST broke off ({str(error).splitlines()[0]})") from error
+        why = " ".join(str(error).split())
+        raise DataUnavailable(f"MNIST is not in {raw} and cannot be downloaded ({why})") from error
     finally:
         socket.setdefaulttimeout(before)
         shutil.rmtree(beside, ignore_errors=True)
@@ -201,7 +195,7 @@ def load_stories(split: str, limit: int | None = None) -> Stories:
 
 
 def _read_stories(path: Path, limit: int | None, known: bool) -> list[str]:
-    """The stories of a file; one that is not `known` by its hash must end with the mark, or it was cut."""
+    """Read the stories of a file; one that is not `known` by its hash must end with the mark, or it was cut."""
 
     def stories() -> Iterator[str]:
         lines: list[str] = []

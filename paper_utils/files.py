@@ -49,14 +49,20 @@ def read_json(path: Path) -> dict:
 
 
 def normalised(source: str) -> str:
-    """Python source without what decides no result: comments, docstrings, layout, and the texts of errors."""
-    tree = ast.parse(source)
+    """Strip Python source of what decides no result: comments, docstrings, layout, and the texts of errors.
+
+    What is no Python stays as it is.
+    """
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return source
     for node in ast.walk(tree):
         documented = isinstance(node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
         # A notebook's cell of one string shows it.
         alone = isinstance(node, ast.Module) and len(node.body) < 2
         if documented and not alone and ast.get_docstring(node, clean=False) is not None:
-            node.body[0] = ast.Pass()
+            node.body = node.body[1:] or [ast.Pass()]
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             node.exc.args, node.exc.keywords = [], []
     return ast.unparse(tree)

@@ -4,8 +4,8 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from paper_utils.files import ROOT
@@ -15,28 +15,26 @@ class Unreachable(RuntimeError):
     """The server does not answer within seconds, or the transfer broke off."""
 
 
-def answering(urls: Sequence[str], seconds: float = 6.0) -> list[str]:
-    """Those of `urls` that answer at all, asked side by side: urllib alone waits minutes for a silent network."""
+def answers(url: str, seconds: float = 6.0) -> bool:
+    """Tell whether a server answers at all: urllib alone waits minutes for a silent network."""
 
-    def answers(url: str) -> bool:
-        try:
-            with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds):
-                return True
-        except urllib.error.HTTPError:  # it answers, but not with this page: what the client then says is more exact
-            return True
-        except (OSError, ValueError):
-            return False
+    def ask() -> None:
+        with suppress(urllib.error.HTTPError):  # it answers, but not with this page: the client will say more exactly
+            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
 
-    pool = ThreadPoolExecutor(max_workers=len(urls))
-    asked = {url: pool.submit(answers, url) for url in urls}
-    # Looking a name up has no time limit of its own: limit the wait here, and leave the threads behind.
-    done, _ = wait(asked.values(), timeout=seconds + 2)
-    pool.shutdown(wait=False, cancel_futures=True)
-    return [url for url, answer in asked.items() if answer in done and answer.result()]
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        # Looking a name up has no time limit of its own: limit the wait here, and leave the thread behind.
+        pool.submit(ask).result(timeout=seconds + 2)
+    except (OSError, ValueError):
+        return False
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return True
 
 
 def latest_commit(repository: str) -> str:
-    """The commit that a model repository's main branch is at now; raises Unreachable."""
+    """Look up the commit that a model repository's main branch is at now; raises Unreachable."""
     from huggingface_hub import HfApi
 
     with _reaching(repository, repository):
@@ -46,7 +44,7 @@ def latest_commit(repository: str) -> str:
 def download(
     repository: str, names: Sequence[str], commit: str, folder: Path | None = None, kind: str = "model"
 ) -> Path:
-    """Fetch files of a repository at a commit into `folder` or the hub's cache; returns where; raises Unreachable."""
+    """Fetch files of a repository at a commit into `folder` or the hub's cache; return where, or raise Unreachable."""
     from huggingface_hub import hf_hub_download
 
     how = {"repo_type": kind, "revision": commit, "local_dir": folder, "etag_timeout": 10}
@@ -57,8 +55,8 @@ def download(
 
 @contextmanager
 def _reaching(repository: str, page: str) -> Iterator[None]:
-    """Run what asks the hub: Unreachable where `page` does not answer within seconds, or the client gives up."""
-    if not answering([f"https://huggingface.co/{page}"]):
+    """Run what asks the hub; raises Unreachable where `page` does not answer within seconds, or the client gives up."""
+    if not answers(f"https://huggingface.co/{page}"):
         raise Unreachable(f"the hub does not answer for {repository}")
     try:
         yield
@@ -68,7 +66,7 @@ def _reaching(repository: str, page: str) -> Iterator[None]:
 
 
 def locate(source: str | Path, names: Sequence[str]) -> tuple[Path, str]:
-    """A checkpoint's folder and its name for people; `names` are fetched where `source` is `owner/name[@commit]`.
+    """Find a checkpoint's folder and its name for people; fetch `names` where `source` is `owner/name[@commit]`.
 
     Without a commit the newest is looked up. Raises FileNotFoundError: no folder and no hub id; or Unreachable.
     """

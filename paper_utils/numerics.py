@@ -9,8 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-# MKL_CBWR=AVX2 still differs between Intel and AMD. What stays different is torch.sqrt of float32 tensors, for which
-# MKL starts from the processor's own approximation: fused optimisers do without it.
+# MKL_CBWR=AVX2 still differs between Intel and AMD. What stays different is torch.sqrt, for which MKL starts from the
+# processor's own approximation: take a root in double precision and round it. Fused optimisers do without MKL's.
 PINS = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "MKL_CBWR": "COMPATIBLE",
@@ -26,7 +26,7 @@ _BEFORE = {name: os.environ.get(name) for name in PINS}
 
 
 def chosen() -> str:
-    """The mode that the environment variable PAPER_NUMERICS asks for; a ValueError for another word than the two."""
+    """Return the mode that PAPER_NUMERICS asks for; a ValueError for another word than the two."""
     asked = os.environ.get("PAPER_NUMERICS") or DEFAULT
     if asked not in ("exact", "free"):
         raise ValueError(f"PAPER_NUMERICS={asked}: must be exact or free")
@@ -40,9 +40,9 @@ def pin() -> None:
 
 
 def environment(mode: str, threads: int) -> dict[str, str]:
-    """The environment of a process that computes in a mode; in free mode its own computations take so many threads.
+    """Build the environment of a process that computes in a mode and trains so many models side by side.
 
-    Either way it trains so many models side by side.
+    In free mode its own computations take so many threads, too.
     """
     as_it_was = {name: value for name, value in _BEFORE.items() if value is not None}
     env = {name: value for name, value in os.environ.items() if name not in PINS} | as_it_was
@@ -51,7 +51,7 @@ def environment(mode: str, threads: int) -> dict[str, str]:
 
 
 def mode() -> str:
-    """The mode that this process computes in: "free" also where torch came before the pins, or has no AVX2."""
+    """Tell the mode that this process computes in: "free" also where torch came before the pins, or has no AVX2."""
     torch = sys.modules.get("torch")
     pinned = all(os.environ.get(name) == value for name, value in PINS.items())
     able = torch is None or (torch.backends.cpu.get_cpu_capability() == "AVX2" and torch.get_num_threads() == 1)
@@ -59,13 +59,13 @@ def mode() -> str:
 
 
 def processes() -> int:
-    """How many trainings to run side by side: $PAPER_PROCESSES, which the runner sets, else a process a core."""
+    """Count the trainings to run side by side: $PAPER_PROCESSES, which the runner sets, else one a core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return int(os.environ.get("PAPER_PROCESSES") or cores)
 
 
 def processor() -> str:
-    """The processor's name for people, as Linux tells it; elsewhere its architecture."""
+    """Name the processor for people, as Linux tells it; elsewhere by its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -1,18 +1,13 @@
-"""The few figure forms that several notebooks draw, in one colour-blind-safe style."""
+"""The few figure forms that several notebooks draw, in one style that every reader can tell apart."""
 
-import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import seaborn as sns
 from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from plotly.graph_objects import Figure as Page
 
@@ -74,35 +69,6 @@ def spectrum(ax: Axes, eigenvalues: ArrayLike) -> None:
         ax.plot(ranks[part], values[part], ".-", color=colour, markersize=3, linewidth=0.8)
 
 
-def runs_band(ax: Axes, x: ArrayLike, runs: ArrayLike, label: str, color: str, unit: str = "runs") -> None:
-    """Draw every run of `runs` [run, x] thinly, and their mean with a band of one s.d.; `unit` is what is repeated."""
-    runs = np.atleast_2d(np.asarray(runs, dtype=float))
-    mean, deviation = runs.mean(0), runs.std(0, ddof=1) if len(runs) > 1 else 0
-    ax.plot(x, runs.T, color=color, linewidth=0.4, alpha=0.5)
-    ax.fill_between(x, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
-    ax.plot(x, mean, color=color, label=f"{label} (mean of {len(runs)} {unit}, band: 1 s.d.)")
-
-
-def runs_strip(frame: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
-    """Draw a panel for each of `labels` (column of `frame` -> title): each run, a row, as a dot, and mean with s.d."""
-    rows = -(-len(labels) // 4)
-    columns = -(-len(labels) // rows)
-    fig, axes = plt.subplots(rows, columns, figsize=(TEXT_WIDTH, 0.3 + 1.6 * rows), squeeze=False)
-    for ax, (name, title) in zip(axes.flat, labels.items(), strict=False):
-        runs = frame[name].to_numpy()
-        # A swarm, since a strip's jitter would draw other dots in each run of the notebook.
-        sns.swarmplot(y=runs, x=np.zeros(len(runs)), ax=ax, color=BLUE, size=4)
-        ax.errorbar(0.4, runs.mean(), runs.std(ddof=1), fmt="s", color=VERMILLION, markersize=4, capsize=3)
-        ax.set(title=title, xlabel="", xlim=(-0.35, 0.75), xticks=[0, 0.4])
-        ax.set_xticklabels([f"{len(runs)} runs", "mean\n± s.d."])
-        whole = bool((runs == runs.round()).all())  # counts, on an axis that may hold but one of them
-        ax.yaxis.set_major_locator(MaxNLocator(4, integer=whole, min_n_ticks=1 if whole else 2))
-        ax.yaxis.get_major_formatter().set_useOffset(False)
-    for ax in axes.flat[len(labels) :]:
-        ax.set_axis_off()
-    return fig
-
-
 def slider_page(
     page: Page,
     labels: Sequence[str],
@@ -140,7 +106,7 @@ def slider_page(
 
 
 def token_colours(values: ArrayLike, limit: float) -> list[tuple[str, str]]:
-    """Background and text colour of each signed value, -limit blue to limit red; black or white text, as reads better.
+    """Return the background and text colour of each signed value, -limit blue to limit red; the text is black or white.
 
     One of the two always has a WCAG 2 contrast of at least 4.58 = sqrt(21), whatever the background.
     """
@@ -150,45 +116,6 @@ def token_colours(values: ArrayLike, limit: float) -> list[tuple[str, str]]:
 
 
 def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colours, 1 to 21, as WCAG 2 defines it: (L_high + 0.05) / (L_low + 0.05)."""
+    """Return the contrast ratio of two colours, 1 to 21, as WCAG 2 defines it: (L_high + 0.05) / (L_low + 0.05)."""
     low, high = sorted(sns.utils.relative_luminance(colour) for colour in (one, other))
     return (high + 0.05) / (low + 0.05)
-
-
-def coloured_html(texts: Sequence[str], values: ArrayLike, limit: float, tag: str = "span") -> list[str]:
-    """Each text as an HTML element on the colour of its value; escaped: text from outside never becomes markup."""
-    style = "background:{};color:{};padding:0 2px;text-align:left"
-    coloured = zip(texts, token_colours(values, limit), strict=True)
-    return [f'<{tag} style="{style.format(*colours)}">{html.escape(text)}</{tag}>' for text, colours in coloured]
-
-
-def tokens_html(
-    tokens: Sequence[str], values: ArrayLike, after: Sequence[str] = (), limit: float | None = None, label: str = ""
-) -> str:
-    """One line of tokens, each on the colour of its value, the last of them in brackets; then `after`, without colour.
-
-    Colours end at `limit` (default: the largest |value|); `label` stands in front.
-    """
-    limit = limit or np.abs(np.asarray(values)).max() or 1.0
-    spans = " ".join(coloured_html([*tokens[:-1], f"[{tokens[-1]}]"], values, limit))
-    return f'<div style="line-height:1.7">{html.escape(label)} {spans} {html.escape(" ".join(after))}</div>'
-
-
-def token_lines(ax: Axes, lines: Sequence[tuple], columns: int = 116) -> None:
-    """Draw what `tokens_html` shows of each of `lines`, its arguments, all five; wrapped at `columns` characters."""
-    row = 0
-    for tokens, values, after, limit, label in lines:
-        colours = token_colours(values, limit) + [("none", "#000000")] * len(after)
-        ax.text(0, row + 0.47, label, fontsize=7, ha="left", va="center")
-        column = indent = len(label) + 2 if label else 0
-        for token, (background, colour) in zip([*tokens[:-1], f"[{tokens[-1]}]", *after], colours, strict=True):
-            width = len(token) + 1
-            if column + width > columns:
-                row, column = row + 1, indent
-            ax.add_patch(matplotlib.patches.Rectangle((column, row), width, 0.9, color=background, linewidth=0))
-            text = token.replace("$", r"\$")
-            ax.text(column + width / 2, row + 0.47, text, color=colour, fontsize=7, family="monospace", **CENTRED)
-            column += width
-        row += 1.4
-    ax.set(xlim=(0, columns), ylim=(row, 0))
-    ax.axis("off")

@@ -54,7 +54,7 @@ class Run:
 
     @property
     def stamp(self) -> str:
-        """What is written below every figure that is not the paper's: empty for a full run on the real data."""
+        """Return what stands below every figure that is not the paper's: nothing for a full run on the real data."""
         stand_in = "stand-in data" if self.source in STAND_INS else ""
         return ", ".join(filter(None, [stand_in, "quick mode" if self.mode == "quick" else ""]))
 
@@ -168,12 +168,12 @@ def record(**numbers: object) -> None:
 
 
 def rounded(value: object) -> object:
-    """A float to eight significant digits; anything else as it is."""
+    """Round a float to eight significant digits; return anything else as it is."""
     return float(f"{value:.8g}") if isinstance(value, float) else value
 
 
 def read_sweep(name: str) -> pd.DataFrame:
-    """The rows of figures/sweeps/<name>.csv; from here on the file is an input of this record.
+    """Read the rows of figures/sweeps/<name>.csv; from here on the file is an input of this record.
 
     Raises: FileNotFoundError where the sweep was not run; RuntimeError before `begin`.
     """
@@ -186,12 +186,17 @@ def read_sweep(name: str) -> pd.DataFrame:
 
 
 def findings(rows: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
-    """The table "What we found": rows of (what, name of a recorded number, the original's value as it states it)."""
+    """Build the table "What we found" from rows of (what, name of a recorded number, the original's value as stated).
+
+    Of a list of more than two values it shows the least and the greatest. Raises: ValueError for a name not recorded.
+    """
     run = _open_run("findings")
     if unknown := [key for _, key, _ in rows if key not in run.numbers]:
         raise ValueError(f"findings: not recorded: {unknown}; recorded: {sorted(run.numbers)}")
 
     def show(value: object) -> str:
+        if isinstance(value, list) and len(value) > 2:
+            return f"{show(min(value))} to {show(max(value))} ({len(value)} values)"
         if isinstance(value, list):
             return ", ".join(map(show, value))
         return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -250,7 +255,7 @@ def _is_lines(fig: Figure) -> bool:
 
 
 def _numbered(svg: bytes) -> bytes:
-    """The SVG with its clip paths named by their order.
+    """Name the clip paths of an SVG by their order.
 
     matplotlib names them after the axes' exact places, whose last bits a layout does not repeat from run to run.
     """

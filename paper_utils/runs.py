@@ -63,7 +63,7 @@ def cached(
 def trained(
     train: Callable[..., training.History], calls: Iterable[tuple], data: object = None
 ) -> list[tuple[nn.Module, training.History, dict[str, str]]]:
-    """Do what `cached` does; returns with each model and history what trained it: versions and numerics."""
+    """Do what `cached` does, and return with each model and history what trained it: versions and numerics."""
     prepared = []
     for model, *rest in calls:
         named = rest.pop() if rest and isinstance(rest[-1], dict) else {}
@@ -101,7 +101,7 @@ class _Call:
         return f"{self.function.__name__}, {told}"
 
     def path(self, data: str) -> Path:
-        """Where its result is kept; `data` is the identity of the data."""
+        """Return where its result is kept; `data` is the identity of the data."""
         told = [identity([self.model, self.rest, self.named]), data, identity(self.function)]
         told += [torch.__version__, numerics.mode()]
         key = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
@@ -109,7 +109,7 @@ class _Call:
         return ROOT / "build" / "weights" / f"{name}-{key}.safetensors"
 
     def result(self, data: object) -> object:
-        """What the function returns, called on one thread."""
+        """Call the function on one thread, and return what it returns."""
         given = [each for each in (self.model, data) if each is not None]
         # Two calls in one process (a Dask worker with several threads) would draw from one global generator.
         with _ALONE, training.threads(1):
@@ -184,14 +184,17 @@ def _code(thing: Callable | ModuleType, seen: set[int]) -> str:
     thing = inspect.unwrap(thing) if inspect.isroutine(thing) else thing
     module = getattr(thing, "__module__", None) or getattr(thing, "__name__", "")
     name = f"{module}.{getattr(thing, '__qualname__', '')}"
-    if module.startswith("paper_utils"):
-        return name + _package(module)
+    if module.partition(".")[0] == "paper_utils":
+        return name + _sources(module)
     if not _ours(module) or id(thing) in seen:
         return name
     seen.add(id(thing))
     if isinstance(thing, ModuleType):
-        return name + normalised(Path(thing.__file__).read_text(encoding="utf-8"))
-    if isinstance(thing, type):
+        # Which of its functions are called does not show: all of it counts, and all of ours that it imports.
+        imported = [v for v in vars(thing).values() if getattr(v, "__module__", "") != module and callable(v)]
+        values = [*imported, *(v for v in vars(thing).values() if isinstance(v, ModuleType))]
+        name += normalised(Path(thing.__file__).read_text(encoding="utf-8"))
+    elif isinstance(thing, type):
         named = {k: v for k, v in vars(thing).items() if k not in ("__doc__", "__module__", "__firstlineno__")}
         values = [*thing.__bases__, *named, *named.values()]
     else:
@@ -200,6 +203,7 @@ def _code(thing: Callable | ModuleType, seen: set[int]) -> str:
         values += [cell.cell_contents for cell in thing.__closure__ or ()]
         # Looked up anew each time: a notebook may give a global name another value between two calls.
         values += [scope[each] for each in names if each in scope]
+        values += [_sources(text) for text in _texts(thing.__code__)]  # what a subprocess runs is named by a text
     told = []
     for each in values:
         with suppress(TypeError):  # an object of an installed class among the names: nothing tells it
@@ -208,7 +212,7 @@ def _code(thing: Callable | ModuleType, seen: set[int]) -> str:
 
 
 def _ours(module: str) -> bool:
-    """Whether a module is neither Python's nor an installed package's, whose versions the lock fixes."""
+    """Tell whether a module is neither Python's nor an installed package's, whose versions the lock fixes."""
     file = getattr(sys.modules.get(module), "__file__", None) or ""
     # Debian's Python and Colab's say dist-packages.
     installed = re.search("/(site|dist)-packages/", file) or file.startswith(sysconfig.get_path("stdlib"))
@@ -216,20 +220,27 @@ def _ours(module: str) -> bool:
 
 
 @functools.cache  # so that a file edited during a long run does not change what is thought to run
-def _package(module: str) -> str:
-    """Hash the normalised source of a module of paper_utils and of those of the package that it imports."""
-    sources, todo = {}, [module.removeprefix("paper_utils.")]
+def _sources(name: str) -> str:
+    """Hash the normalised source of a module, or file, of this checkout and of those of the checkout that it imports.
+
+    Empty for a text that names none. The package itself counts with all its modules.
+    """
+    root, sources, todo = Path(__file__).parent.parent, {}, [name]
+    if name == "paper_utils":
+        todo = [f"paper_utils.{path.stem}" for path in root.glob("paper_utils/*.py")]
     while todo:
         name = todo.pop()
-        path = Path(__file__).parent / f"{name}.py"
+        path = root / (name if name.endswith(".py") else f"{name.replace('.', '/')}.py")
         # How far a training is shown decides no weight.
-        if name in sources or name == "progress" or not path.exists():
+        if name in sources or name == "paper_utils.progress" or not path.is_file():
             continue
         sources[name] = normalised(path.read_text(encoding="utf-8"))
         for node in ast.walk(ast.parse(sources[name])):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("paper_utils"):
-                todo += [node.module.removeprefix("paper_utils."), *(alias.name for alias in node.names)]
-    return hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                todo += [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom):
+                todo += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest() if sources else ""
 
 
 def _names(code: CodeType) -> list[str]:
@@ -237,12 +248,25 @@ def _names(code: CodeType) -> list[str]:
     return [*dict.fromkeys([*code.co_names, *inner])]
 
 
+def _texts(code: CodeType) -> list[str]:
+    """List the constants of a function that may name a module or a file."""
+    found, todo = [], [*code.co_consts]
+    while todo:
+        each = todo.pop()
+        todo += each.co_consts if isinstance(each, CodeType) else each if isinstance(each, tuple) else ()
+        found += [each] if isinstance(each, str) and re.fullmatch(r"\w[\w./-]{,99}", each) else []
+    return sorted(found)
+
+
+HAS_DOCSTRING = 0x4000000  # a flag of code objects from Python 3.13 on; before, a function's first constant tells
+
+
 def _bytecode(code: CodeType) -> str:
-    """The instructions and constants of a function, without lines, file and docstring."""
-    # A function's first constant is its docstring, or None.
-    consts = (
-        code.co_consts[1:] if isinstance((*code.co_consts, None)[0], str) and code.co_name[0] != "<" else code.co_consts
-    )
+    """Spell the instructions and constants of a function, without lines, file and docstring."""
+    consts, function = list(code.co_consts), code.co_name[0] != "<"
+    documented = isinstance((*consts, None)[0], str) and function
+    if code.co_flags & HAS_DOCSTRING if sys.version_info >= (3, 13) else documented:
+        consts[0] = None  # what stands there in a function without one
     told = [
         _bytecode(c) if isinstance(c, CodeType) else identity(c) if isinstance(c, frozenset) else repr(c)
         for c in consts
@@ -289,7 +313,7 @@ def _results(calls: Sequence[_Call], data: object) -> list[tuple[dict[str, Tenso
 
 @contextmanager
 def _processes(data: object, _: str, n: int) -> Iterator[Callable[[_Call], Future]]:
-    """Processes of this machine. They end with the block, however it ends, and with this process, however that ends."""
+    """Start processes of this machine, which end with the block and with this process, however these end."""
     # As bytes: torch would send a tensor through /dev/shm, which is 64 MB in many containers.
     pool = ProcessPoolExecutor(n, initializer=_prepare, initargs=(os.getpid(), cloudpickle.dumps(data)))
     try:
@@ -337,7 +361,7 @@ def _version() -> str:
 
 @contextmanager
 def _cluster(data: object, scheduler: str, _: int) -> Iterator[Callable[[_Call], Future]]:
-    """The workers of a Dask scheduler, which starts the calls of a worker that dies again on another."""
+    """Submit to the workers of a Dask scheduler; when a worker dies, its calls start again on another."""
     check_scheduler(scheduler)
     try:
         from distributed import Client

@@ -2,11 +2,12 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformer_lens.hook_points import HookPoint
@@ -26,7 +27,7 @@ AUXILIARY = 1 / 32  # weight of that loss (Gao et al. 2024)
 
 @dataclass(frozen=True)
 class SAEConfig:
-    """Recipe of the autoencoder; `l1` weighs a sum over the batch: `l1 * batch_size` is the usual weight, of a mean."""
+    """The recipe of a training; `l1` weighs a sum over the batch: `l1 * batch_size` is the usual weight, of a mean."""
 
     epochs: int = 200
     batch_size: int = 64
@@ -60,18 +61,18 @@ class Classifier(HookedRootModule):
         self.setup()
 
     def activations(self, x: Float[Tensor, "batch 784"]) -> Float[Tensor, "batch hidden"]:
-        """The second layer's output before its ReLU."""
+        """Return the second layer's output before its ReLU."""
         return self.fc2(F.relu(self.fc1((x - PIXEL_MEAN) / PIXEL_STD)))
 
     def forward(self, x: Float[Tensor, "batch 784"]) -> Float[Tensor, "batch 10"]:
-        """Logits from pixels."""
+        """Return logits from pixels."""
         return self.fc3(F.relu(self.h(self.activations(x))))
 
 
 def train_classifier(
     model: Classifier, images: Images, seed: int, epochs: int = 5, lr: float = 1e-3
 ) -> training.History:
-    """Train in place by the original notebook's recipe, which stops early; `training.fit`'s history."""
+    """Train in place by the original notebook's recipe, which stops early; return `training.fit`'s history."""
     images = images.to(training.device_of(model))
     return training.fit(
         lambda x, y: F.cross_entropy(model(x), y),
@@ -86,20 +87,36 @@ def train_classifier(
 
 @torch.no_grad()
 def activations_of(classifier: Classifier, images: Images, seed: int) -> tuple[Tensor, Tensor]:
-    """The activations [n hidden] of all training images in a shuffled order, and that order [n]."""
+    """Return the activations [n hidden] of all training images in a shuffled order, and that order [n]."""
     x = images.train_x.to(training.device_of(classifier))
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed)).to(x.device)
     return torch.cat([classifier.activations(part) for part in x.split(5000)])[order], order
 
 
 def _largest(f: Float[Tensor, "*batch feature"], n: int) -> Float[Tensor, "*batch feature"]:
-    """The n largest of each row, and 0 in place of the others."""
+    """Keep the n largest of each row, and put 0 in place of the others."""
     return f if f.shape[-1] <= n else f * (f >= f.detach().topk(n, sorted=False).values.amin(-1, keepdim=True))
+
+
+def _all(model, f):
+    return f
+
+
+def _largest_of_point(model, f):
+    return _largest(f, model.k)
 
 
 def _largest_of_batch(model, f):
     n = model.k * len(f)
     return f * (f > model.threshold) if model.threshold >= 0 else _largest(f.flatten(), n).view_as(f)
+
+
+def _sum(config, f, model, rectified, error):
+    return {"l1": config.l1 * f.sum()}
+
+
+def _mean(config, f, model, rectified, error):
+    return {"l1": config.l1 * config.batch_size * f.sum() / len(f)}
 
 
 def _revive(config, f, model, rectified, error):
@@ -111,26 +128,27 @@ def _revive(config, f, model, rectified, error):
 
 @dataclass(frozen=True)
 class Kind:
-    """What tells one kind of autoencoder from another."""
+    """What tells one kind of autoencoder from another; a new one is given to `SparseAutoencoder` as it is."""
 
     activation: Callable  # (model, rectified) -> f, what is kept of relu(W_enc (x - b_dec) + b_enc)
     penalty: Callable  # (config, f, model, rectified, error) -> terms beside the squared error
     original: bool = False  # the original notebook's biases and norms
     by_k: bool = False  # as many features as k says: the encoder starts as the decoder, the dead are revived
+    name: str = "of its own kind"  # what messages call it
 
 
 KINDS = {
-    "published": Kind(lambda _, f: f, lambda c, f, *_: {"l1": c.l1 * f.sum()}, original=True),
-    "corrected": Kind(lambda _, f: f, lambda c, f, *_: {"l1": c.l1 * c.batch_size * f.sum() / len(f)}),
-    "topk": Kind(lambda model, f: _largest(f, model.k), _revive, by_k=True),
-    "batchtopk": Kind(_largest_of_batch, _revive, by_k=True),
+    "published": Kind(_all, _sum, original=True, name="published"),
+    "corrected": Kind(_all, _mean, name="corrected"),
+    "topk": Kind(_largest_of_point, _revive, by_k=True, name="topk"),
+    "batchtopk": Kind(_largest_of_batch, _revive, by_k=True, name="batchtopk"),
 }
 
 
 class SparseAutoencoder(nn.Module):
     """A sparse autoencoder: f = activation(relu(W_enc (x - b_dec) + b_enc)), x_hat = W_dec^T f + b_dec.
 
-    loss = mean over the batch of |x - x_hat|^2 + penalty; activation and penalty are those of its kind in `KINDS`:
+    loss = mean over the batch of |x - x_hat|^2 + penalty; activation and penalty are those of its `Kind`. In `KINDS`:
 
     - "published": the original notebook's. Penalty: `l1` times the sum of f over the batch. Each side has a second bias
       (bias_enc, bias_dec). The decoder is scaled once to unit norm along the features, not along their directions.
@@ -147,14 +165,16 @@ class SparseAutoencoder(nn.Module):
     """
 
     def __init__(
-        self, d_input: int = 128, n_features: int = 1024, kind: str = "published", seed: int = 0, k: int = 30
+        self, d_input: int = 128, n_features: int = 1024, kind: Kind | str = "published", seed: int = 0, k: int = 30
     ) -> None:
         super().__init__()
-        if kind not in KINDS:
-            raise ValueError(f"SparseAutoencoder: kind must be one of {', '.join(KINDS)}, got {kind!r}")
-        if (of := KINDS[kind]).by_k and not 1 <= k <= n_features:
+        # The kind itself, not its name: a process that trains this model has the KINDS of the package only.
+        of = KINDS.get(kind) if isinstance(kind, str) else kind
+        if not isinstance(of, Kind):
+            raise ValueError(f"SparseAutoencoder: kind must be one of {', '.join(KINDS)}, or a Kind, got {kind!r}")
+        if of.by_k and not 1 <= k <= n_features:
             raise ValueError(f"SparseAutoencoder: k must be in 1..{n_features}, the number of features, got {k}")
-        self.kind, self.k, self.norm_axis, self.unit_norm = kind, k, 0 if of.original else 1, not of.original
+        self.kind, self.k, self.norm_axis, self.unit_norm = of, k, 0 if of.original else 1, not of.original
         with training.seeded(seed):
             encoder, decoder = nn.Linear(d_input, n_features), nn.Linear(n_features, d_input)
         w_dec = decoder.weight.detach().T.contiguous()
@@ -169,30 +189,30 @@ class SparseAutoencoder(nn.Module):
         self.register_buffer("silent", torch.zeros(n_features), persistent=False)  # steps since a feature fired
 
     def rectified(self, x: Float[Tensor, "batch input"]) -> Float[Tensor, "batch feature"]:
-        """relu(W_enc (x - b_dec) + b_enc), of which a kind may keep a part only."""
+        """Return relu(W_enc (x - b_dec) + b_enc), of which a kind may keep a part only."""
         return F.relu(F.linear(x - self.b_dec, self.w_enc, self.b_enc + self.bias_enc))
 
     def encode(self, x: Float[Tensor, "batch input"]) -> Float[Tensor, "batch feature"]:
-        """Feature activations f >= 0."""
-        return KINDS[self.kind].activation(self, self.rectified(x))
+        """Return the features' activations f >= 0."""
+        return self.kind.activation(self, self.rectified(x))
 
     def decode(self, f: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch input"]:
-        """Reconstruction x_hat."""
+        """Return the reconstruction x_hat."""
         return f @ self.w_dec + (self.b_dec + self.bias_dec)
 
     def forward(self, x: Float[Tensor, "batch input"]) -> Float[Tensor, "batch input"]:
-        """Reconstruction of x."""
+        """Return the reconstruction of x."""
         return self.decode(self.encode(x))
 
     def loss(self, x: Float[Tensor, "batch input"], config: SAEConfig) -> dict[str, Float[Tensor, ""]]:
-        """The terms whose sum is minimised; `train_sae` calls it on a `sub_dictionary`."""
-        kind, rectified = KINDS[self.kind], self.rectified(x)
+        """Return the terms whose sum is minimised; `train_sae` calls it on a `sub_dictionary`."""
+        kind, rectified = self.kind, self.rectified(x)
         f = kind.activation(self, rectified)
         error = x - self.decode(f)
         return {"reconstruction": error.square().sum(-1).mean(), **kind.penalty(config, f, self, rectified, error)}
 
     def sub_dictionary(self, features: Int[Tensor, " some"]) -> "SparseAutoencoder":
-        """This autoencoder with these features only. Gradients of what it computes reach this one's parameters."""
+        """Return this autoencoder with some features only; gradients of its results reach this one's parameters."""
         part = copy.copy(self)
         part._parameters, part._buffers = {}, {**self._buffers, "silent": self.silent[features]}
         for name, parameter in self.named_parameters():
@@ -213,6 +233,18 @@ class SparseAutoencoder(nn.Module):
             self.w_dec.div_(torch.linalg.vector_norm(self.w_dec, dim=1, keepdim=True))
 
 
+@contextmanager
+def _denormals_as_0() -> Iterator[None]:
+    # Adam's averages of a dead feature's gradient shrink to below 1e-38 and stay there, where a processor takes a
+    # hundred times as long for each: an epoch with 60 live features took 2.7 times as long.
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@_denormals_as_0()
 def train_sae(
     model: SparseAutoencoder, activations: Float[Tensor, "n input"], config: SAEConfig, counts_at: tuple[int, ...] = ()
 ) -> training.History:
@@ -237,7 +269,7 @@ def train_sae(
             fires = model.encode(x).sign().sum(0)
             fired.add_(fires)
             model.silent.add_(1).masked_fill_(fires > 0, 0)
-        used = (fires > 0) | (model.silent >= DEAD_AFTER) if KINDS[model.kind].by_k else fires
+        used = (fires > 0) | (model.silent >= DEAD_AFTER) if model.kind.by_k else fires
         terms = model.sub_dictionary(used.nonzero()[:, 0]).loss(x, config)
         return sum(terms.values()), {name: batches * term for name, term in terms.items()}
 
@@ -261,9 +293,9 @@ def train_sae(
         before_step=model.project_gradient,
         after_step=model.renormalise,
         each_epoch=each_epoch,
-        label=f"sae {model.kind}",
+        label=f"sae {model.kind.name}",
     )
-    if KINDS[model.kind].activation is _largest_of_batch:
+    if model.kind.activation is _largest_of_batch:
         kept = [f.detach()[f > 0].min() for f in map(model.encode, activations.split(config.batch_size)) if f.any()]
         model.threshold.fill_(torch.stack(kept).mean() if kept else 0.0)
     history.pop("step_loss")  # 187,600 numbers that nobody reads
@@ -272,7 +304,7 @@ def train_sae(
 
 @torch.no_grad()
 def firing_counts(sae: SparseAutoencoder, x: Float[Tensor, "n input"]) -> Int[Tensor, " feature"]:
-    """On how many points each feature is above 0."""
+    """Count the points on which each feature is above 0."""
     return label_counts(sae, x, torch.zeros(len(x), dtype=torch.long, device=x.device), 1)[:, 0]
 
 
@@ -280,7 +312,7 @@ def firing_counts(sae: SparseAutoencoder, x: Float[Tensor, "n input"]) -> Int[Te
 def label_counts(
     sae: SparseAutoencoder, x: Float[Tensor, "n input"], y: Int[Tensor, " n"], n_classes: int = 10
 ) -> Int[Tensor, "feature class"]:
-    """How many points of each class each feature fires on: counts = [f > 0]^T onehot(y), one matrix product.
+    """Count the points of each class on which each feature fires: counts = [f > 0]^T onehot(y), one matrix product.
 
     Raises: ValueError for labels of another number than points, or outside 0..n_classes - 1.
     """
@@ -294,10 +326,21 @@ def label_counts(
     return counts.long()
 
 
+def tabulate(
+    fires: Bool[Tensor, "n feature"], y: Int[Tensor, " n"], n_classes: int = 10
+) -> Int[Tensor, "feature class"]:
+    """Count on how many points of each class each column is true: counts = fires^T onehot(y), as `label_counts` does.
+
+    >>> tabulate(torch.tensor([[True], [True], [False]]), torch.tensor([0, 1, 1]), 2)
+    tensor([[1, 1]])
+    """
+    return (fires.float().T @ F.one_hot(y, n_classes).float()).long()
+
+
 def mutual_information(
     counts: Int[Tensor, "feature class"], class_sizes: Int[Tensor, " class"]
 ) -> Float[Tensor, " feature"]:
-    """Mutual information between "the feature fires" and the label, in bits, exactly from the counts.
+    """Compute the mutual information of "the feature fires" and the label, in bits, exactly from the counts.
 
     I(F; Y) = sum over f in {fires, silent} and classes y of p(f, y) log2 p(f, y) / (p(f) p(y))
     Raises: ValueError where a feature fires on more points of a class than there are.
@@ -317,11 +360,23 @@ def mutual_information(
     return bits.clamp(min=0)
 
 
+def most_opposite(directions: Float[Tensor, "*batch n hidden"]) -> Float[Tensor, "*batch n"]:
+    """Return the most negative cosine of each direction with another: -1 where it has an antipodal partner."""
+    unit = F.normalize(directions, dim=-1)
+    return (unit @ unit.mT).amin(-1)
+
+
+def best_cosines(known: Float[Tensor, "known hidden"], found: Float[Tensor, "n hidden"]) -> Float[Tensor, " known"]:
+    """Return the largest cosine of each known direction with one of a dictionary's; 0 where this is empty."""
+    cosines = F.normalize(known, dim=1) @ F.normalize(found, dim=1).T
+    return cosines.amax(1) if len(found) else torch.zeros(len(known))
+
+
 @torch.no_grad()
 def evaluate(
     edit: Callable[[Tensor], Tensor], classifier: Classifier, x: Float[Tensor, "n 784"], y: Int[Tensor, " n"]
 ) -> dict[str, float]:
-    """How faithful and how useful edit(h) is in place of the classifier's h; edit may be an autoencoder.
+    """Measure how faithful and how useful edit(h) is in place of the classifier's h; edit may be an autoencoder.
 
     Returns: "variance_explained" (1 - sum |h - h_hat|^2 / sum |h - mean h|^2); of the classifier that goes on with
         h_hat, "accuracy", "loss_added" (CE_hat - CE, in nats) and "loss_recovered" (CE_0 - CE_hat) / (CE_0 - CE), where

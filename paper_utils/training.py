@@ -1,4 +1,4 @@
-"""Training: the generators' seeds, the one fit loop, and weights on disk."""
+"""Training: the generators' seeds, the one fit loop, threads, and weights on disk."""
 
 import functools
 import json
@@ -31,12 +31,12 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def device_of(model: torch.nn.Module) -> torch.device:
-    """The device that a model's parameters lie on."""
+    """Return the device that a model's parameters lie on."""
     return next(model.parameters()).device
 
 
 def check_device(name: str) -> None:
-    """A ValueError for a DEVICE that torch does not find here, which names those that it finds."""
+    """Raise a ValueError for a DEVICE that torch does not find here; it names those that it finds."""
     here = ["cpu"]
     if torch.accelerator.is_available():
         kind = torch.accelerator.current_accelerator().type
@@ -172,7 +172,10 @@ def save_run(
 def load_run(
     path: Path, recipe: str, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
 ) -> tuple[int, dict[str, list]]:
-    """Put a run back where `save_run` left it; steps done and history. ValueError: damaged, or of another recipe."""
+    """Put a run back where `save_run` left it, and return steps done and history.
+
+    Raises: ValueError where the file is damaged or of another recipe.
+    """
     state, metadata = load_weights(path)
     if metadata.get("recipe") != recipe:
         other = f"{path} holds a run of {metadata.get('recipe')}, this is {recipe}"
@@ -195,7 +198,7 @@ def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str,
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; FileNotFoundError or, where it is damaged, ValueError names it."""
+    """Read tensors and metadata of a safetensors file; FileNotFoundError or, if damaged, ValueError names it."""
     if not path.exists():
         raise FileNotFoundError(f"no weights at {path}")
     try:

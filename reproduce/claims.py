@@ -1,8 +1,6 @@
 """claims.yml, read and judged by the records in figures/: what the original notebooks state, and what we found."""
 
-import csv
 import math
-import statistics
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,27 +11,28 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from paper_utils.files import read_json
 
-STATISTICS = {"mean": statistics.mean, "min": min, "max": max, "n": len}
-STATISTICS["sd"] = lambda runs: statistics.stdev(runs) if len(runs) > 1 else math.nan
 Text = Annotated[str, Field(min_length=1)]
-# The name of a recorded number, or COLUMN.STATISTIC of the notebook's sweep.
-Name = Annotated[str, Field(pattern=rf"^\w+(\.({'|'.join(STATISTICS)}))?$")]
-Bound = FiniteFloat | Name
+Bound = FiniteFloat | Text  # a number, or the name of a recorded one
 Record = Mapping[str, Any]
 
 
 class Claim(BaseModel):
-    """What both kinds share. Each has `text`, and `ends`: what the measured number lies between."""
+    """What both kinds share. Each has `text`, and `bounds`: what the measured number lies between.
+
+    With `each`, a unit such as "runs", the measured number is a list with a value for each, and all are judged.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     line: int  # of the file, given by the loader
     id: Text
     notebook: Text
     figure: Text | None = None
-    measured: Name | None = None
+    measured: Text | None = None
+    each: Text | None = None
+    because: Text | None = None
 
     # The numbers that it reads: the measured one, and each bound that is a name.
-    names = property(lambda self: [name for name in (self.measured, *self.ends) if isinstance(name, str)])
+    names = property(lambda self: [name for name in (self.measured, *self.bounds) if isinstance(name, str)])
     where = property(lambda self: f"claims.yml, line {self.line} ({self.id})")
 
 
@@ -44,13 +43,12 @@ class Original(Claim):
     value: int | FiniteFloat | Text | None = None
     within: Annotated[list[Bound], Field(min_length=2, max_length=2)] | None = None
     verdict: Literal["reproduced", "differs", "not testable"]
-    because: Text | None = None
     text = property(lambda self: self.statement)
-    ends = property(lambda self: tuple(self.within or (None, None)))
+    bounds = property(lambda self: tuple(self.within or (None, None)))
 
     @model_validator(mode="after")
     def _consistent(self) -> "Original":
-        numbers = [end for end in self.ends if is_number(end)]
+        numbers = [bound for bound in self.bounds if is_number(bound)]
         if (self.measured is None) != (self.within is None):
             raise ValueError("measured: NAME and within: [low, high] go together")
         if self.measured and self.verdict == "not testable":
@@ -66,17 +64,17 @@ class Finding(Claim):
     """What we state; its test is the sentence."""
 
     sentence: Text
-    measured: Name
+    measured: Text
     at_least: Bound | None = None
     at_most: Bound | None = None
     headline: bool = False
     original: int | FiniteFloat | Text | None = None
     text = property(lambda self: self.sentence)
-    ends = property(lambda self: (self.at_least, self.at_most))
+    bounds = property(lambda self: (self.at_least, self.at_most))
 
     @model_validator(mode="after")
     def _consistent(self) -> "Finding":
-        if self.ends == (None, None):
+        if self.bounds == (None, None):
             raise ValueError("lacks at_least or at_most: what the number must be")
         if self.headline and self.figure is None:
             raise ValueError("lacks figure: a headline names the one that shows it")
@@ -84,12 +82,12 @@ class Finding(Claim):
 
 
 class Cover(BaseModel):
-    """What stands for a notebook in README's picture: a part of a figure (left, top, right, bottom from 0 to 1)."""
+    """The title of a notebook's panel in README's picture: its figure `cover`."""
 
+    model_config = ConfigDict(extra="forbid")
+    line: int
     notebook: Text
-    figure: Text
     title: Text
-    part: Annotated[list[Annotated[FiniteFloat, Field(ge=0, le=1)]], Field(min_length=4, max_length=4)]
 
 
 class Claims(BaseModel):
@@ -111,7 +109,9 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
         content = super().construct_mapping(node, deep=True)
         if len(content) < len(node.value):
-            raise ValueError(f"claims.yml, line {node.start_mark.line + 1}: a key stands twice in {content}")
+            raise ValueError(
+                f"claims.yml, line {node.start_mark.line + 1}: a key stands twice beside {', '.join(map(str, content))}"
+            )
         return content | {"line": node.start_mark.line + 1}
 
 
@@ -137,7 +137,9 @@ def _told(content: Any, error: ValidationError) -> str:
     # Of a field that may be one of several types, each type has an error of its own.
     right = " or ".join(each["msg"] for each in error.errors() if each["loc"][:3] == wrong["loc"][:3])
     if wrong["type"] == "extra_forbidden":
-        right += near(str(field), (Original if part == "originals" else Finding).model_fields)
+        known = {"originals": Original, "findings": Finding, "covers": Cover}.get(part, Claims).model_fields
+        right = f"is no key here; known are {', '.join(name for name in known if name != 'line')}"
+        right += near(str(field), known)
     given = "" if isinstance(wrong["input"], dict) else f", is {wrong['input']!r}"
     claim = content[part][entry] if entry is not None else None
     at = f", line {claim['line']} ({claim.get('id')})" if isinstance(claim, dict) else ""
@@ -151,34 +153,46 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a finite number; a bool is an int to Python, but no number to a reader."""
+    """Tell whether a value is a finite number; a bool is an int to Python, but no number to a reader."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def read_records(root: Path, notebook: str = "*") -> dict[str, Record]:
-    """The published record of each notebook, its numbers joined by its sweep's, as COLUMN.STATISTIC."""
-    records = {path.parent.name: read_json(path) for path in sorted((root / "figures").glob(f"{notebook}/record.json"))}
-    for name, record in records.items():
-        path = root / "figures" / "sweeps" / f"{name}.csv"
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
-        # A table with a row for each of several models a run has no statistic over runs.
-        one_each = rows and len(rows) == read_json(path.with_suffix(".json"))["runs"]
-        for column in rows[0] if one_each else ():
-            try:
-                values = [float(row[column]) for row in rows]
-            except ValueError:  # a column of words
-                continue
-            record["numbers"] |= {f"{column}.{name}": statistic(values) for name, statistic in STATISTICS.items()}
-    return records
+def read_records(root: Path) -> dict[str, Record]:
+    """Read the published record of each notebook."""
+    return {path.parent.name: read_json(path) for path in sorted((root / "figures").glob("*/record.json"))}
+
+
+def values(claim: Claim, numbers: Mapping[str, object]) -> list[float]:
+    """The measured values of a claim: one, or with `each` one for each; none where they are not recorded so."""
+    found = numbers.get(claim.measured)
+    found = found if claim.each and isinstance(found, list) else [] if claim.each else [found]
+    return found if all(map(is_number, found)) else []
+
+
+def limits(claim: Claim, numbers: Mapping[str, object]) -> tuple[float | None, float | None]:
+    """The least and the most that a measured value may be, with a recorded number in place of its name."""
+    low, high = (numbers.get(bound) if isinstance(bound, str) else bound for bound in claim.bounds)
+    return low, high
+
+
+def margin(value: float, low: float | None, high: float | None) -> float:
+    """How far inside its bounds a value lies; below 0 outside."""
+    return min(math.inf if low is None else value - low, math.inf if high is None else high - value)
+
+
+def least_favourable(claim: Claim, numbers: Mapping[str, object]) -> float | None:
+    """The measured value that lies least inside the claim's bounds; None where nothing is measured."""
+    low, high = limits(claim, numbers)
+    return min(values(claim, numbers), key=lambda value: margin(value, low, high), default=None)
 
 
 def judge(claim: Claim, numbers: Mapping[str, object]) -> str:
     """What became of a claim by these numbers, in a word or two: in capitals where it is not as claims.yml states."""
-    if not all(is_number(numbers.get(name)) for name in claim.names):
+    low, high = limits(claim, numbers)
+    named = [number for bound, number in zip(claim.bounds, (low, high), strict=True) if isinstance(bound, str)]
+    if claim.measured and not (values(claim, numbers) and all(map(is_number, named))):
         return "NOT RECORDED"
-    low, high = (numbers[end] if isinstance(end, str) else end for end in claim.ends)
-    value = numbers.get(claim.measured)
-    inside = claim.measured is None or ((low is None or value >= low) and (high is None or value <= high))
+    inside = claim.measured is None or margin(least_favourable(claim, numbers), low, high) >= 0
     if isinstance(claim, Finding):
         return "holds" if inside else "MISSED"
     # Between two names in the wrong order nothing lies: no verdict would agree.
@@ -186,25 +200,21 @@ def judge(claim: Claim, numbers: Mapping[str, object]) -> str:
     return claim.verdict if agrees else f"NOT {claim.verdict.upper()}"
 
 
-def tally(claims: Claims, records: Mapping[str, Record], notebook: str) -> tuple[list[str], int]:
-    """The ids of a notebook's claims that do not hold, and how many claims it has; what is not recorded does not."""
-    numbers, own = records.get(notebook, {"numbers": {}})["numbers"], claims.of(notebook)
-    return [claim.id for claim in own if judge(claim, numbers).isupper()], len(own)
-
-
 def needed(claims: Claims, notebook: str) -> set[str]:
-    """Names of the numbers that the notebook itself must record, because its claims read them."""
-    return {name for claim in claims.of(notebook) for name in claim.names if "." not in name}
+    """Names of the numbers that the notebook must record, because its claims read them."""
+    return {name for claim in claims.of(notebook) for name in claim.names}
 
 
 def unresolved(claims: Claims, records: Mapping[str, Record]) -> list[str]:
-    """What the claims name and figures/ does not hold, a line each: a notebook, a number, a figure."""
+    """List what the claims name and figures/ does not hold, a line each: a notebook, a number, a figure."""
     lines = []
     for claim in claims.of():
         record = records.get(claim.notebook, {"numbers": {}, "figures": {}})
-        numbers = [name for name, value in record["numbers"].items() if is_number(value)]
-        named = [("record", claim.notebook, records), *(("number", name, numbers) for name in claim.names)]
+        named = [("record", claim.notebook, records), *(("number", name, record["numbers"]) for name in claim.names)]
         for what, name, known in (*named, ("figure", claim.figure, record["figures"])):
             if name is not None and name not in known:
                 lines.append(f"{claim.where}: {claim.notebook} has no {what} {name!r}{near(name, known)}")
+        if claim.measured in record["numbers"] and not values(claim, record["numbers"]):
+            right = f"a list of numbers, as each: {claim.each} asks for" if claim.each else "one number (see `each`)"
+            lines.append(f"{claim.where}: {claim.notebook} must record {claim.measured!r} as {right}")
     return lines

@@ -79,6 +79,27 @@ def unmatched(notebook: NotebookNode, figures: Iterable[str]) -> list[str]:
     return without + [f"the caption `{name}` names no figure that was written" for name in idle]
 
 
+def literals(notebook: NotebookNode, function: str) -> list[ast.Call]:
+    """The calls results.<function>(...) that stand in a notebook's cells."""
+    calls = [node for cell in code_cells(notebook) for node in ast.walk(ast.parse(cell.source))]
+    calls = [node for node in calls if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    return [node for node in calls if node.func.attr == function and ast.unparse(node.func.value) == "results"]
+
+
+def unmatched_literals(notebook: NotebookNode) -> list[str]:
+    """Where captions and the figures that the code names disagree, in words, as far as no run is needed to see it."""
+    named, all_literal = [], True
+    for call in literals(notebook, "save_figure"):
+        name = call.args[1] if len(call.args) > 1 else next((k.value for k in call.keywords if k.arg == "name"), None)
+        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+            named.append(name.value)
+        else:
+            all_literal = False
+    wrong = unmatched(notebook, named)
+    # A name that the code puts together may be that of any caption.
+    return wrong if all_literal else [line for line in wrong if line.startswith("figure ")]
+
+
 def first_line(path: Path, index: int) -> int | None:
     """The line of the .py at which the cell at `index` begins; None where its cells cannot be told from its lines."""
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -110,6 +131,13 @@ def parameters(notebook: NotebookNode) -> dict[str, object]:
         except (AttributeError, ValueError) as error:
             raise ValueError(f"parameters cell, line {node.lineno}: only NAME = literal may stand there") from error
     return values
+
+
+def choices(notebook: NotebookNode) -> dict[str, list]:
+    """The values that a comment `# @param [...]` in the parameters cell lists, by the parameter's name."""
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    found = re.findall(r"^(\w+) = .*# @param (\[.*\])", cell.source, re.M)
+    return {name: ast.literal_eval(listed) for name, listed in found}
 
 
 def parse_parameters(given: Mapping[str, str], known: Mapping[str, object]) -> dict[str, object]:

@@ -168,10 +168,10 @@ def problems(root: Path = ROOT) -> list[str]:
     return found
 
 
-def refresh(root: Path = ROOT) -> list[str]:
-    """Write each notebooks/*.ipynb from its .py and the outputs of the last full run; the problems found."""
+def refresh(root: Path = ROOT, pattern: str = "") -> list[str]:
+    """Write each notebooks/*.ipynb from its .py and the outputs of the last full run; return the problems found."""
     found = []
-    for path in nb.notebooks(root):
+    for path in nb.notebooks(root, pattern):
         notebook, executed = nb.read(path), executed_copy(root / "figures" / path.stem, root)
         ours, ran = nb.code_cells(notebook), nb.code_cells(nbformat.read(executed, 4)) if executed.exists() else []
         # The cell for Colab may differ: `make address` changes it, and no figure.

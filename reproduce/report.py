@@ -4,7 +4,6 @@ It can be made again at any time, without a run; the same records, notebooks and
 """
 
 import io
-import math
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,14 +15,15 @@ import nbformat
 from PIL import Image, ImageDraw, ImageFont
 
 from paper_utils.files import ROOT, replacing
+from reproduce import claims as cl
 from reproduce import notebook as nb
 from reproduce import record as records
-from reproduce.claims import Claim, Finding, Original, Record, judge, load, read_records, unresolved
+from reproduce.claims import Claim, Claims, Finding, Original, Record
 
 # Of a family with more members, all but the first are folded away.
 FAMILY = 12
-# Of README's picture, in pixels: its width, how high each part is, the space between parts, and a row with its titles.
-WIDTH, HEIGHT, GAP, ROW = 1264, 270, 24, 322
+# Of README's picture, in pixels: the side of a panel, the space between panels, and the line with their titles.
+SIDE, GAP, LINE = 380, 16, 40
 START, END = "<!-- headlines: written by make verify -->", "<!-- end of headlines -->"
 
 
@@ -38,9 +38,9 @@ class Section(NamedTuple):
     claims: list[Claim]
 
 
-def sections(root: Path) -> list[Section]:
-    """Each notebook that has a record or a claim, in order; a malformed file is a ValueError."""
-    claims, published, found = load(root / "claims.yml"), read_records(root), []
+def sections(root: Path, claims: Claims, published: Mapping[str, Record]) -> list[Section]:
+    """List each notebook that has a record or a claim, in order."""
+    found = []
     for name in sorted({*published, *(claim.notebook for claim in claims.of())}):
         path, record = root / "notebooks" / f"{name}.py", published.get(name, {})
         book = nb.read(path) if path.exists() else nbformat.v4.new_notebook()
@@ -49,12 +49,13 @@ def sections(root: Path) -> list[Section]:
     return found
 
 
-def write(root: Path) -> None:
+def write(root: Path, claims: Claims) -> None:
     """Write README's findings and picture, CLAIMS.md and figures/README.md, each only where it changes.
 
-    A ValueError says what is malformed, an OSError which picture is missing or which file cannot be written.
+    A ValueError says what is malformed, an OSError which file cannot be read or written.
     """
-    paper, readme = sections(root), (root / "README.md").read_text(encoding="utf-8")
+    paper = sections(root, claims, cl.read_records(root))
+    readme = (root / "README.md").read_text(encoding="utf-8")
     run = [section for section in paper if section.record]
     texts = {
         "README.md": headlines(readme, run),
@@ -62,7 +63,8 @@ def write(root: Path) -> None:
         "figures/README.md": gallery(run, root),
     }
     made = {file: text.encode() for file, text in texts.items()}
-    made["figures/cover.png"] = cover(run, root)
+    if picture := cover(claims, root):
+        made["figures/cover.png"] = picture
     for file, content in made.items():
         # Writing nothing where nothing changed lets `make verify` pass in a checkout that is read-only.
         if not (root / file).exists() or (root / file).read_bytes() != content:
@@ -90,19 +92,21 @@ def minutes(runs: Collection[Record]) -> str:
 
 
 def facts(claim: Claim, numbers: Mapping[str, object]) -> tuple[str, str, str]:
-    """What is measured (of a statistic over runs with their number and s.d.), what it must be, and the verdict."""
-    column, dot, statistic = (claim.measured or "").partition(".")
-    runs, sd = numbers.get(f"{column}.n", 0), numbers.get(f"{column}.sd", math.nan)
-    value = show(numbers.get(claim.measured)) + (f" ({statistic} of {runs} runs, s.d. {sd:.2g})" if dot else "")
-    low, high = (f"{end} = {show(numbers.get(end))}" if isinstance(end, str) else show(end) for end in claim.ends)
+    """Return what is measured (of several values the least favourable), what it must be, and the verdict."""
+    found = cl.values(claim, numbers) if claim.measured else []
+    value = show(cl.least_favourable(claim, numbers)) if found else "-"
+    value += f" (the least favourable of {len(found)} {claim.each})" if claim.each and found else ""
+    low, high = map(show, cl.limits(claim, numbers))
     bound = f"at most {high}" if low == "-" else f"at least {low}" if high == "-" else f"{low} to {high}"
-    word = judge(claim, numbers)
+    word = cl.judge(claim, numbers)
     return value, bound if claim.measured else "-", f"**{word}**" if word.isupper() else word
 
 
 def counted(paper: Iterable[Section], kind: type[Claim] = Claim) -> str:
     """How claims turn out, in words: "12: 11 hold, 1 MISSED"."""
-    judged = [judge(claim, section.numbers) for section in paper for claim in section.claims if isinstance(claim, kind)]
+    judged = [
+        cl.judge(claim, section.numbers) for section in paper for claim in section.claims if isinstance(claim, kind)
+    ]
     words = [word.removesuffix("s") for word in judged]
     return f"{len(words)}: {', '.join(f'{words.count(word)} {word}' for word in dict.fromkeys(words))}"
 
@@ -139,13 +143,13 @@ def statements(paper: Sequence[Section]) -> str:
     for name, title, *_, numbers, claims in paper:
         rows = {Finding: [], Original: []}
         for claim in claims:
-            value, because = ([claim.value], [claim.because]) if isinstance(claim, Original) else ([], [])
+            value = [claim.value] if isinstance(claim, Original) else []
             link = f"[{claim.figure}](figures/{name}/{claim.figure}.png)" if claim.figure else None
-            rows[type(claim)].append((claim.text, *value, *facts(claim, numbers), *because, link))
+            rows[type(claim)].append((claim.text, *value, *facts(claim, numbers), claim.because, link))
         parts += [
             f"## [{title}](notebooks/{name}.ipynb)",
             "What we found:",
-            table("finding, measured, must be, verdict, figure", rows[Finding]),
+            table("finding, measured, must be, verdict, why this bound, figure", rows[Finding]),
             "What the original notebook states:",
             table("statement, its value, ours, reproduced if, verdict, because, figure", rows[Original]),
         ]
@@ -199,42 +203,40 @@ def _article(section: Section, caption: str, heading: str, figures: Sequence[str
 
 
 def _cited(claim: Claim, numbers: Mapping[str, object]) -> str:
-    by, because = ("The original notebook: ", claim.because or "") if isinstance(claim, Original) else ("", "")
+    by, because = "The original notebook: " if isinstance(claim, Original) else "", claim.because or ""
     value, bound, word = facts(claim, numbers)
     measured = f"Measured {value}; {bound}." if claim.measured else ""
     return " ".join(f"- {word}: {by}{claim.text} {measured} {because}".split())
 
 
-def cover(paper: Sequence[Section], root: Path) -> bytes:
-    """README's picture, as PNG: of each notebook the part of a figure that claims.yml names, equally high, in rows."""
-    picture, x, y = Image.new("RGB", (WIDTH, len(paper) * ROW + GAP), "white"), GAP, GAP
-    names = {section.name for section in paper}
-    for cover in (cover for cover in load(root / "claims.yml").covers if cover.notebook in names):
-        with Image.open(root / "figures" / cover.notebook / f"{cover.figure}.png") as image:
-            box = [round(end * side) for end, side in zip(cover.part, 2 * image.size, strict=True)]
-            part = image.convert("RGB").crop(box)
-        part = part.resize((round(part.width * HEIGHT / part.height), HEIGHT))
-        if x > GAP and x + part.width + GAP > WIDTH:
-            x, y = GAP, y + ROW
-        ImageDraw.Draw(picture).text((x, y), cover.title, "#1d1d1f", ImageFont.load_default(17))
-        picture.paste(part, (x, y + ROW - HEIGHT - GAP))
-        x += part.width + GAP
-    picture.crop((0, 0, WIDTH, y + ROW)).save(buffer := io.BytesIO(), format="png", optimize=True)
+def cover(claims: Claims, root: Path) -> bytes | None:
+    """README's picture as PNG: each notebook's figure `cover`, whole, beside the others; None where there is none."""
+    named = {each.title: root / "figures" / each.notebook / "cover.png" for each in claims.covers}
+    panels = {title: path for title, path in named.items() if path.exists()}
+    if not panels:
+        return None
+    picture = Image.new("RGB", (len(panels) * (SIDE + GAP) + GAP, SIDE + LINE + 2 * GAP), "white")
+    for number, (title, path) in enumerate(panels.items()):
+        x = GAP + number * (SIDE + GAP)
+        ImageDraw.Draw(picture).text((x, GAP), title, "#1d1d1f", ImageFont.load_default(21))
+        with Image.open(path) as panel:
+            picture.paste(panel.convert("RGB").resize((SIDE, SIDE)), (x, GAP + LINE))
+    picture.save(buffer := io.BytesIO(), format="png", optimize=True)
     return buffer.getvalue()
 
 
 def verify(root: Path = ROOT) -> int:
     """Judge the claims, hold figures/ against its records, report: 0, 1 for a miss or a disagreement, else 2."""
     try:
-        claims, published = load(root / "claims.yml"), read_records(root)
-        if unknown := unresolved(claims, published):
+        claims, published = cl.load(root / "claims.yml"), cl.read_records(root)
+        if unknown := cl.unresolved(claims, published):
             raise ValueError("\n    ".join(["what claims.yml names must be in figures/:", *unknown]))
         wrong = records.problems(root)
     except (ValueError, OSError) as error:
         print(f"verify: {error}", file=sys.stderr)
         return 2
     try:
-        write(root)
+        write(root, claims)
     except (ValueError, OSError) as error:
         wrong.append(f"the report cannot be written: {error}")
     judged, missed = claims.of(), 0

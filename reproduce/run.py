@@ -24,6 +24,7 @@ from paper_utils import numerics
 from paper_utils.files import ROOT, digest, read_json, replacing
 from reproduce import notebook as nb
 from reproduce import record as records
+from reproduce.claims import near
 
 CELL = re.compile(r"^cell \d+/\d+$", re.MULTILINE)  # what the child says at each cell's start
 
@@ -37,18 +38,28 @@ class Job:
     own: bool  # whether it runs with its own parameters
     number: str = "1/1"
     needed: set[str] = field(default_factory=set)  # the numbers of its record that claims.yml names
+    out: Path | None = None  # where its folder goes, if not where its record says
     verdict: str = ""  # "complete", "up to date", or what went wrong
     record: dict = field(default_factory=dict)
     cells: int = 0
+    started: float = 0.0
     seconds: float = 0.0
+    expected: float = 0.0  # seconds that the last run took
     peak_mb: int = 0
     heard: str = ""  # from the child
+    child: subprocess.Popen | None = None
+    fingerprint: dict[str, str] = field(default_factory=dict)
+    source: NotebookNode | None = None
 
     def __post_init__(self) -> None:
         self.name = self.path.stem
-        self.folder = records.place({"mode": self.values["MODE"], "stamp": ""}, self.own) / self.name
-        self.staging = ROOT / "build" / "staging" / self.name
+        self.folder = self.place({"mode": self.values["MODE"], "stamp": ""}) / self.name
+        self.staging = ROOT / "build" / "staging" / self.folder.parent.name / self.name
         self.executed = self.staging / f"{self.name}.ipynb"
+
+    def place(self, record: Mapping) -> Path:
+        """Where the folder of a run with such a record goes: what stand-in data gave is never put elsewhere."""
+        return self.out if self.out and not record["stamp"] else records.place(record, self.own)
 
     @property
     def ok(self) -> bool:
@@ -59,7 +70,11 @@ class Job:
 
 
 def plan(command: str, given: Mapping[str, str], pattern: str = "") -> list[Job]:
-    """The notebooks that a command asks for, with parameters given as NAME=text; a ValueError where one is wrong."""
+    """List the notebooks that a command asks for, with parameters given as NAME=text.
+
+    Raises: ValueError for a wrong parameter, and where a notebook could not end well: a shell line, or a literal
+        caption or figure without the other.
+    """
     jobs, mode = [], {"MODE": "quick"} if command == "quick" else {}
     for k, path in enumerate(found := nb.notebooks(ROOT, pattern), 1):
         try:
@@ -68,10 +83,20 @@ def plan(command: str, given: Mapping[str, str], pattern: str = "") -> list[Job]
                 raise ValueError("the parameters cell must set MODE")
             changed = nb.parse_parameters(given, known)
             nb.refuse_shell(path, source)
+            if wrong := nb.unmatched_literals(source):
+                raise ValueError("; ".join(wrong))
         except (ValueError, SyntaxError) as error:
             raise ValueError(f"{path.stem}: {error}") from error
         jobs.append(Job(path, known | mode | changed, not changed, f"{k}/{len(found)}"))
     return jobs
+
+
+def unrecorded(job: Job) -> list[str]:
+    """The numbers that claims.yml names and no cell can record, a line each; none where a cell records **numbers."""
+    keywords = [keyword.arg for call in nb.literals(nb.read(job.path), "record") for keyword in call.keywords]
+    lacking = [] if None in keywords else sorted(job.needed - set(keywords))
+    told = "{}: claims.yml names the number {!r}, which no results.record of the notebook records{}"
+    return [told.format(job.name, name, near(name, keywords)) for name in lacking]
 
 
 def only_one(path: Path) -> AbstractContextManager:
@@ -190,16 +215,24 @@ def show(running: Sequence[Job]) -> None:
     """In one line, which a terminal shows over again: each notebook's cell, and what its training says."""
     parts = []
     for job in running:
+        about = f" of about {clock(job.expected)}" if job.expected else ""
         parts += [f"[{job.number}] {job.name}", *(CELL.findall(job.heard) or ["starting"])[-1:]]
+        parts.append(clock(time.monotonic() - job.started) + about)
         with suppress(OSError, IndexError):
             parts.append((job.staging / "progress.log").read_text().splitlines()[-1])
     line, columns = "  ".join(parts), shutil.get_terminal_size().columns
     print(*([f"\r\x1b[K{line[: columns - 1]}"] if sys.stdout.isatty() else [f"    {line}\n"]), end="", flush=True)
 
 
+def clock(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
 def start(job: Job, threads: int) -> bool:
     """Start a notebook in a process of its own; False where it is up to date, or its results could not be written."""
-    job.say()
+    with suppress(OSError, ValueError):
+        job.expected = read_json(job.folder / "record.json")["seconds"]
+    job.say(f": took {clock(job.expected)} the last time" if job.expected else "")
     try:
         if not records.stale_because(job.path, job.values, job.folder):
             job.verdict, job.record = "up to date", records.read(job.folder)
@@ -249,7 +282,7 @@ def end(job: Job) -> None:
         if job.ok and not errors:
             cost = {"seconds": round(job.seconds, 1), "peak_mb": job.peak_mb}
             job.record = records.complete(job.record, job.values, job.fingerprint, cost)
-            job.folder = records.place(job.record, job.own) / job.name
+            job.folder = job.place(job.record) / job.name
             records.publish(job.record, job.staging, job.folder, executed)
     except (OSError, ValueError) as error:
         ran = f"The notebook itself ran: its figures are in {relative(job.staging)}" if job.cells else "It did not run"
@@ -301,7 +334,7 @@ def judge(executed: NotebookNode, job: Job) -> str:
         return f"{name}: {', '.join(foreign)} was not written by this run"
     if wrong := nb.unmatched(executed, record["figures"]):
         return f"{name}: {'; '.join(wrong)}"
-    if (folder := records.place(record, job.own) / name).parent == ROOT / "figures":
+    if (folder := job.place(record) / name).parent == ROOT / "figures":
         if unrecorded := sorted(job.needed - record["numbers"].keys()):
             return f"{name}: claims.yml names numbers that were not recorded: {', '.join(unrecorded)}"
         there, found = {path.stem for path in folder.glob("*.png")}, nb.captions(executed)
@@ -315,12 +348,15 @@ def relative(path: Path) -> str:
     return os.path.relpath(path, ROOT)
 
 
-def summary(jobs: Sequence[Job], claims: Mapping[str, str]) -> str:
-    """The closing table: notebook, cells, minutes, peak memory, figures, claims as stated, verdict."""
-    rows = [("notebook", "cells", "minutes", "peak MB", "figures", "claims", "verdict")]
+def summary(jobs: Sequence[Job]) -> str:
+    """The closing table: notebook, cells, minutes, peak memory, figures, numerics, verdict; below it the machine."""
+    rows, machines = [("notebook", "cells", "minutes", "peak MB", "figures", "numerics", "verdict")], []
     for job in jobs:
         minutes, figures = f"{job.seconds / 60:.1f}" if job.cells else "-", len(job.record.get("figures", {})) or "-"
-        cost = (job.cells or "-", minutes, job.record.get("peak_mb", "-"), figures)
-        rows.append((job.name, *map(str, cost), claims.get(job.name, "-"), job.verdict if job.ok else "FAILED"))
+        made = job.record.get("environment", {})
+        cost = (job.cells or "-", minutes, job.record.get("peak_mb", "-"), figures, made.get("numerics", "-"))
+        rows.append((job.name, *map(str, cost), job.verdict if job.ok else "FAILED"))
+        machines += [f"{made['processor']}, threads {made['threads']}"] if made.get("processor") else []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join([*table, *(f"on {machine}" for machine in dict.fromkeys(machines))])

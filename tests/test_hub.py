@@ -12,12 +12,12 @@ def test_a_silent_network_is_given_up_within_seconds(monkeypatch):
     """A name that is never resolved, as behind a firewall that drops packets: the look-up has no limit of its own."""
     monkeypatch.setattr(hub.urllib.request, "urlopen", lambda *_, **__: time.sleep(30))
     started = time.monotonic()
-    assert hub.answering(["http://a.invalid/", "http://b.invalid/", "http://c.invalid/"], seconds=0.5) == []
+    assert hub.answers("http://a.invalid/", seconds=0.5) is False
     assert time.monotonic() - started < 10
 
 
 def test_without_answer_nothing_is_fetched(monkeypatch, tmp_path):
-    monkeypatch.setattr(hub, "answering", lambda urls: [])
+    monkeypatch.setattr(hub, "answers", lambda url: False)
     for ask in (hub.latest_commit, lambda name: hub.download(name, ["config.json"], "abc", tmp_path)):
         with pytest.raises(hub.Unreachable, match="someone/model"):
             ask("someone/model")
@@ -33,7 +33,7 @@ def test_files_are_asked_for_at_the_commit_and_a_transfer_that_breaks_off_says_s
         asked.append((repository, name, how["repo_type"], how["revision"]))
         return str(tmp_path / name)
 
-    monkeypatch.setattr(hub, "answering", lambda urls: pages.extend(urls) or urls)
+    monkeypatch.setattr(hub, "answers", lambda url: pages.append(url) or True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
     assert hub.download("someone/texts", ["a", "b"], "abc", tmp_path, kind="dataset") == tmp_path
     assert asked == [("someone/texts", "a", "dataset", "abc"), ("someone/texts", "b", "dataset", "abc")]

@@ -76,7 +76,7 @@ def test_what_can_decide_a_result(checkout):
     path = notebook(checkout)
     before = nb.fingerprint(path, {"SEED": 0}, checkout)
     modules = {f"module {p.stem}" for p in (checkout / "paper_utils").glob("*.py")}
-    assert before.keys() == {"code", "parameters", "lock"} | modules
+    assert before.keys() == {"code", "parameters", "numerics"} | modules
     colab = 'import sys\n\nif "google.colab" in sys.modules:\n    address = "https://github.com/OWNER/REPO"\n'
     path.write_text(path.read_text() + f"\n# %%\n{colab}\n# %% [markdown]\n# More.\n")
     assert nb.fingerprint(path, {"SEED": 0}, checkout) == before, "neither the cell for Colab nor prose"

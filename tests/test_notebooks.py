@@ -31,11 +31,13 @@ def lines(cell: NotebookNode) -> list[str]:
     return [line for line in cell.source.splitlines() if line.strip() and not line.strip().startswith("#")]
 
 
+@pytest.mark.committed
 def test_a_pair_has_the_same_cells(source, executed):
     """By content: jupytext's own sync goes by time stamps, which a clone does not keep."""
     assert [(c.cell_type, c.source) for c in source.cells] == [(c.cell_type, c.source) for c in executed.cells]
 
 
+@pytest.mark.committed
 def test_the_committed_notebook_was_executed(path, executed):
     nbformat.validate(executed)
     cells = nb.code_cells(executed)
@@ -48,6 +50,7 @@ def test_the_committed_notebook_was_executed(path, executed):
     assert all(base64.b64decode(o.data["image/png"])[:4] == b"\x89PNG" for o in pictures)
 
 
+@pytest.mark.committed
 def test_the_committed_notebook_is_small_and_holds_nothing_of_one_machine_or_one_run(path, executed):
     """Timings and warnings differ from run to run and would bury a real change."""
     text = path.with_suffix(".ipynb").read_text()

@@ -1,6 +1,6 @@
 """Interactive pages in a real browser: a small one made here, and those that a run of the notebooks left here.
 
-.ci/run makes them before the tests, by `make quick`. Those that are committed: tests/test_site.py.
+.ci/run makes them before, by `make quick`. Those that are committed: tests/test_site.py.
 """
 
 import re
@@ -145,7 +145,7 @@ def test_a_page_is_shown_in_the_notebook_where_a_person_runs_the_cell(tab, folde
 LEFT_HERE = [*(ROOT / "build").glob("quick/*/pages/*.html")]
 
 
-@pytest.mark.slow
+@pytest.mark.committed
 @pytest.mark.skipif(not LEFT_HERE, reason="no run has left interactive pages under build/ here")
 def test_the_pages_that_runs_left_here_work(tab):
     for path in LEFT_HERE:

@@ -1,7 +1,4 @@
-"""Token colours that can be read, and text from outside that stays text."""
-
-import re
-from html.parser import HTMLParser
+"""What several notebooks draw: signed maps and spectra, colours that can be read, sliders."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,46 +26,6 @@ def test_colours_are_signed_and_symmetric():
     (low, _), (zero, ink), (high, _) = plotting.token_colours([-2.0, 0.0, 2.0], 2.0)
     assert (int(low[5:], 16) > int(low[1:3], 16)) and (int(high[1:3], 16) > int(high[5:], 16))
     assert int(zero[1:3], 16) > 240 and ink == "#000000"
-
-
-@given(st.lists(st.text(min_size=1), min_size=1, max_size=4), st.lists(st.text(), max_size=2))
-def test_text_never_becomes_markup(tokens, after):
-    tags, reader = [], HTMLParser()
-    reader.handle_starttag = lambda tag, attrs: tags.append(tag)
-    reader.feed(plotting.tokens_html(tokens, np.linspace(-1, 1, len(tokens)), after))
-    reader.close()
-    assert tags == ["div"] + ["span"] * len(tokens)
-
-
-@given(st.lists(st.tuples(st.text(min_size=1), st.floats(-2, 2)), min_size=1, max_size=4))
-def test_a_table_cell_is_text_that_can_be_read(cells):
-    texts, values = zip(*cells, strict=True)
-    tags, said, reader = [], [], HTMLParser()
-    reader.handle_starttag = lambda tag, attrs: tags.append((tag, dict(attrs)["style"]))
-    reader.handle_data = said.append
-    reader.feed("".join(plotting.coloured_html(texts, list(values), 1.0, "td")))
-    reader.close()
-    assert [tag for tag, _ in tags] == ["td"] * len(cells) and "".join(said) == "".join(texts)
-    for _, style in tags:
-        assert plotting.contrast(*re.findall(r"#[0-9a-f]{6}", style)) >= 4.5
-
-
-def test_the_last_token_stands_in_brackets():
-    page = plotting.tokens_html(["a", "<script>alert(1)</script>"], [0.0, 1.0], ["&", "<b>"])
-    assert "<script>" not in page and "[&lt;script&gt;alert(1)&lt;/script&gt;]" in page
-    assert page.endswith("&amp; &lt;b&gt;</div>")
-    assert re.findall(r"<span[^>]*>([^<]*)</span>", page)[0] == "a"
-
-
-def test_token_lines_wrap_inside_the_axes():
-    fig, ax = plt.subplots()
-    tokens = ["word"] * 40
-    plotting.token_lines(ax, [(tokens, np.zeros(40), ["end"], 1.0, "+1.5"), (["x"], [1.0], [], 2.0, "")], columns=50)
-    right = [patch.get_x() + patch.get_width() for patch in ax.patches]
-    assert max(right) <= 50 and len({patch.get_y() for patch in ax.patches}) >= 5
-    assert [t.get_text() for t in ax.texts][40:44] == ["[word]", "end", "", "[x]"]
-    assert ax.texts[0].get_text() == "+1.5" and min(patch.get_x() for patch in ax.patches[:41]) >= 4
-    plt.close(fig)
 
 
 def traces(n):
@@ -99,3 +56,29 @@ def test_a_slider_goes_through_frames():
     assert menu.buttons[0].label == "play" and page.layout.width == 300
     with pytest.raises(ValueError):
         plotting.slider_page(page, ["1"])
+
+
+@pytest.fixture
+def ax():
+    fig, ax = plt.subplots()
+    yield ax
+    plt.close(fig)
+
+
+def test_signed_maps_are_white_at_zero_and_red_above(ax):
+    image = plotting.signed_map(ax, np.array([[-1.0, 3.0]]))
+    assert image.get_clim() == (-3, 3)
+    white, red = image.cmap(image.norm(0.0)), image.cmap(image.norm(3.0))
+    assert min(white[:3]) > 0.95 and red[0] > 2 * red[2]
+
+
+def test_spectrum_shows_every_eigenvalue(ax):
+    plotting.spectrum(ax, [-2.0, -1.0, 0.0, 4.0])
+    drawn = [tuple(p) for drawn_line in ax.lines[1:] for p in drawn_line.get_xydata()]
+    assert drawn == [(0, -2), (1, -1), (2, 0), (3, 4)]
+
+
+def test_the_style_is_what_matplotlib_knows():
+    with plt.rc_context(plotting.STYLE):
+        assert plt.rcParams["figure.constrained_layout.use"]
+        assert plt.rcParams["axes.prop_cycle"].by_key()["color"] == plotting.OKABE_ITO

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import shutil
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -47,8 +48,13 @@ def test_a_record_says_where_a_figure_comes_from(published):
         "pages", "numbers", "parameters", "made_from", "commit", "dirty", "seconds", "peak_mb", "sealed",
     }  # fmt: skip
     assert run_of["parameters"] == {"MODE": "full", "SEED": 0, "TOKEN": "swim", "SCALE": 1.0}
-    assert set(run_of["made_from"]) == {"code", "parameters", "lock", "module files", "module results"}
-    assert run_of["made_from"]["lock"] == hashlib.sha256(b"torch==2.13.0\n").hexdigest()
+    assert set(run_of["made_from"]) == {
+        "code",
+        "parameters",
+        "numerics",
+        *(f"module {m}" for m in ("files", "numerics", "results")),
+    }
+    assert run_of["made_from"]["numerics"] == run_of["environment"]["numerics"] == "free"
     assert run_of["environment"]["threads"] == 1 and "torch" in run_of["environment"] and run_of["peak_mb"] > 50
     curve = run_of["figures"]["curve"]
     assert curve["alt"] == "a line that rises" and "caption" not in curve
@@ -66,6 +72,14 @@ def test_a_clone_without_a_build_folder_agrees(clone):
 BOOK, DRAWN = "notebooks/01_try.py", "figures/01_try"
 
 
+def versions(root, **other):
+    """Seal a record anew that was made with other versions."""
+    path = root / DRAWN / "record.json"
+    made = json.loads(path.read_text())
+    made["environment"] |= other
+    path.write_text(json.dumps(made | {"sealed": record.seal(made)}))
+
+
 @pytest.mark.parametrize(
     "what, named",
     [
@@ -79,8 +93,11 @@ BOOK, DRAWN = "notebooks/01_try.py", "figures/01_try"
         (lambda r: shutil.copytree(r / DRAWN, r / "figures/03_old"), "figures/03_old is of no notebook"),
         (lambda r: change(r / BOOK, "[0, SCALE]", "[1, SCALE]"), "the figures of 01_try are stale: code changed."),
         (lambda r: change(r / BOOK, "SEED = 0", "SEED = 1"), "01_try are stale: code changed; parameters changed."),
-        (lambda r: change(r / "paper_utils/files.py", '"""Where', '"""Whither'), "stale: module files changed."),
-        (lambda r: change(r / "requirements.lock", "2.13.0", "2.14.0"), "stale: lock changed."),
+        (
+            lambda r: change(r / "paper_utils/files.py", "parents=True, exist_ok=True", "parents=True"),
+            "stale: module files changed.",
+        ),
+        (lambda r: versions(r, torch="2.12.0+cpu"), f"01_try are stale: torch is {version('torch')}, was 2.12.0"),
         (lambda r: (r / "checkpoints/net.bin").write_bytes(b"!"), "stale: input file checkpoints/net.bin changed."),
         (lambda r: (r / "figures/sweeps/01_try.csv").unlink(), "input file figures/sweeps/01_try.csv changed."),
         (
@@ -102,7 +119,28 @@ def test_a_disagreement_is_named_alone(clone, what, named):
 
 def test_prose_and_a_module_that_the_notebook_does_not_load_make_nothing_stale(clone):
     change(clone / BOOK, "# rises", "# falls")
-    change(clone / "paper_utils" / "bilinear.py", '"""Bilinear', '"""The bilinear')
+    change(clone / "paper_utils" / "bilinear.py", "lr: float = 1e-3", "lr: float = 2e-3")
+    assert record.problems(clone) == []
+
+
+def test_comments_docstrings_and_the_texts_of_errors_make_nothing_stale(clone):
+    change(clone / "paper_utils" / "files.py", '"""Where', '"""Whither')
+    change(clone / "paper_utils" / "results.py", "call results.begin(...) first", "begin first")
+    change(clone / BOOK, "import matplotlib.pyplot as plt", "import matplotlib.pyplot as plt  # draws")
+    (clone / "paper_utils" / "progress.py").write_text("raise SystemExit\n")
+    (clone / "requirements.lock").write_text("torch==2.14.0\n")
+    assert record.problems(clone) == []
+
+
+def test_an_exact_record_serves_where_free_numbers_are_asked_for_and_not_the_other_way_round(clone, monkeypatch):
+    monkeypatch.setenv("PAPER_NUMERICS", "exact")
+    (found,) = record.problems(clone)
+    assert "the figures of 01_try are stale: numerics changed" in found
+    path = clone / DRAWN / "record.json"
+    made = json.loads(path.read_text())
+    made["made_from"]["numerics"] = "exact"
+    path.write_text(json.dumps(made | {"sealed": record.seal(made)}))
+    monkeypatch.setenv("PAPER_NUMERICS", "free")
     assert record.problems(clone) == []
 
 

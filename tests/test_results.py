@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 
 from paper_utils import plotting, results
@@ -147,11 +146,38 @@ def test_the_record(begin, capsys):
     assert record["inputs"]["MNIST/raw/a"] == "0" * 32 and len(record["inputs"]["requirements.lock"]) == 64
     assert "elsewhere.txt" in record["inputs"], "no path of a machine"
     assert {"results", "files", "plotting"} <= set(record["modules"]) and record["stamp"] == ""
-    assert record["environment"]["threads"] >= 1
+    environment = record["environment"]
+    assert environment["threads"] >= 1 and environment["numerics"] in ("exact", "free") and environment["processor"]
     assert "01_try complete: 1 figures and 3 numbers" in capsys.readouterr().out
     assert table.loc["the x"].tolist() == ["1.5, 2", "1.4"]
     with pytest.raises(RuntimeError, match=r"results\.begin"):
         results.record(x=1)
+
+
+def test_numbers_keep_eight_significant_digits_so_that_the_last_bits_are_no_difference(begin):
+    begin()
+    one, other = 0.1 + 0.2, 0.3
+    results.record(a=one, b=other, c=[1 / 3, 123456789.123], d=np.float32(0.1), e=123456789012, f="1.23456789012")
+    numbers = results._run.numbers
+    assert one != other and numbers["a"] == numbers["b"] == 0.3
+    assert numbers["c"] == [0.33333333, 123456790.0] and numbers["d"] == 0.1
+    assert numbers["e"] == 123456789012 and numbers["f"] == "1.23456789012"
+
+
+def test_what_draws_beside_the_notebooks_is_an_input_of_the_record(begin):
+    import draw.toy_superposition  # noqa: F401
+
+    folder = begin()
+    results.finish()
+    modules = json.loads((folder / "record.json").read_text())["modules"]
+    assert "draw.toy_superposition" in modules and "superposition" in modules and "progress" not in modules
+
+
+def test_the_table_shows_the_ends_of_many_values(begin):
+    begin()
+    results.record(runs=[0.25, 0.75, 0.5], pair=[1, 2])
+    table = results.findings([("runs", "runs", "-"), ("pair", "pair", "-")])
+    assert table["measured here"].tolist() == ["0.25 to 0.75 (3 values)", "1, 2"]
 
 
 def test_a_sweep_becomes_an_input_of_the_record(begin, tmp_path, monkeypatch):
@@ -163,49 +189,3 @@ def test_a_sweep_becomes_an_input_of_the_record(begin, tmp_path, monkeypatch):
     (tmp_path / "figures" / "sweeps" / "01_try.csv").write_text("seed,loss\n0,0.5\n1,0.25\n")
     assert results.read_sweep("01_try")["loss"].mean() == 0.375
     assert len(results._run.inputs["figures/sweeps/01_try.csv"]) == 64
-
-
-# ---- plotting: the forms several notebooks draw
-
-
-@pytest.fixture
-def ax():
-    fig, ax = plt.subplots()
-    yield ax
-    plt.close(fig)
-
-
-def test_signed_maps_are_white_at_zero_and_red_above(ax):
-    image = plotting.signed_map(ax, np.array([[-1.0, 3.0]]))
-    assert image.get_clim() == (-3, 3)
-    white, red = image.cmap(image.norm(0.0)), image.cmap(image.norm(3.0))
-    assert min(white[:3]) > 0.95 and red[0] > 2 * red[2]
-
-
-def test_spectrum_shows_every_eigenvalue(ax):
-    plotting.spectrum(ax, [-2.0, -1.0, 0.0, 4.0])
-    drawn = [tuple(p) for drawn_line in ax.lines[1:] for p in drawn_line.get_xydata()]
-    assert drawn == [(0, -2), (1, -1), (2, 0), (3, 4)]
-
-
-def test_runs_band_shows_runs_mean_and_deviation(ax):
-    plotting.runs_band(ax, [0, 1], np.array([[0.0, 1.0], [2.0, 1.0]]), "loss", plotting.BLUE)
-    assert ax.lines[-1].get_ydata().tolist() == [1.0, 1.0] and len(ax.lines) == 3
-    assert "2 runs" in ax.lines[-1].get_label() and "s.d." in ax.lines[-1].get_label()
-
-
-def test_runs_strip_shows_every_run_and_names_the_interval():
-    frame = pd.DataFrame({"loss": [1.0, 2.0, 3.0], "constant": [1.0, 1.0, 1.0]})
-    fig = plotting.runs_strip(frame, {"loss": "the loss", "constant": "a constant"})
-    plt.close(fig)
-    loss = fig.axes[0]
-    assert sorted(loss.collections[0].get_offsets()[:, 1]) == [1, 2, 3] and loss.get_title() == "the loss"
-    assert [t.get_text() for t in loss.get_xticklabels()] == ["3 runs", "mean\n± s.d."]
-    (low, high) = loss.containers[0].lines[2][0].get_segments()[0][:, 1]
-    assert (low, high) == (1, 3)
-
-
-def test_the_style_is_what_matplotlib_knows():
-    with plt.rc_context(plotting.STYLE):
-        assert plt.rcParams["figure.constrained_layout.use"]
-        assert plt.rcParams["axes.prop_cycle"].by_key()["color"] == plotting.OKABE_ITO

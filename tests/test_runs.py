@@ -7,7 +7,6 @@ The functions that are trained stand at module level, as workers find them by na
 import dataclasses
 import importlib
 import json
-import math
 import os
 import re
 import shutil
@@ -30,8 +29,10 @@ from torch import nn
 
 from paper_utils import bilinear, data, runs, training
 from paper_utils.files import ROOT
+from sweeps import Sweep
 
 sweep_command = importlib.import_module("sweeps.__main__")
+PACKAGE = ROOT / "paper_utils"
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,13 @@ def linear(seed: int) -> nn.Linear:
         return nn.Linear(784, 2)
 
 
-def square(seed: int) -> dict[str, float]:
-    """Does what the file "do" says: every run is slow, or that of seed 2 fails, dies or interrupts."""
+def one(seed: int) -> nn.Linear:
+    with training.seeded(seed):
+        return nn.Linear(1, 1, bias=False)
+
+
+def square(model: nn.Module, seed: int) -> training.History:
+    """Make the weight seed^2, as the file "do" says: every run is slow, or that of seed 2 fails, dies or interrupts."""
     note(seed)
     do = Path(os.environ["NOTES"]) / "do"
     order = do.read_text() if do.exists() else ""
@@ -81,10 +87,11 @@ def square(seed: int) -> dict[str, float]:
         os.kill(os.getpid(), signal.SIGKILL)
     if seed == 2 and order in ("fail", "interrupt"):
         raise FloatingPointError("the loss is nan") if order == "fail" else KeyboardInterrupt
-    return {"square": float(seed**2)}
+    model.weight.data.fill_(seed**2)
+    return {"seed": [seed]}
 
 
-def endless(seed: int) -> dict[str, float]:
+def endless(model: nn.Module, seed: int) -> training.History:
     note(seed)
     time.sleep(600)
 
@@ -103,7 +110,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (runs, sweep_command):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(runs, "USED", {})
+    monkeypatch.setenv("PAPER_PROCESSES", "1")  # to start some takes seconds, on a busy machine half a minute
     return tmp_path
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAPER_PROCESSES", "2")
 
 
 def weights(root: Path) -> list[Path]:
@@ -129,45 +142,132 @@ def test_a_call_is_told_by_model_recipe_loss_and_data_and_nothing_else():
 
 
 MODULE = '''
-import sys
+import functools, subprocess, sys
+import other_of_this_test
+from other_of_this_test import Parent
 STEP = 3
 TABLE = {"a": [1]}
 itself = sys.modules[__name__]
-def helper(x):
+added = functools.partial(pow, 2)
+def helper(x, power=2):
     """What it does."""
-    return x + STEP + TABLE["a"][0]
+    return x**power + STEP + TABLE["a"][0] + added(x)
 def through_a_module(x):
     return 5 * x
+class Child(Parent):
+    pass
 def work(x):
-    return helper(x) + itself.through_a_module(x)  # why
-def other(x):
-    return 2 * x
+    subprocess.run([sys.executable, "-m", "paper_utils.bilinear"])
+    return helper(x) + itself.through_a_module(x) + Child().f(x) + other_of_this_test.g(x)  # why
 '''
+OTHER = """
+class Parent:
+    def f(self, x):
+        return x + 1
+def g(x):
+    return x + 2
+"""
 
 
-def test_comments_docstrings_and_what_is_not_reached_do_not_count(tmp_path, monkeypatch):
-    def code(old: str = "", new: str = "") -> str:
-        assert old in MODULE
-        (tmp_path / "module_of_this_test.py").write_text(MODULE.replace(old, new) if old else MODULE)
-        sys.modules.pop("module_of_this_test", None)
-        importlib.invalidate_caches()
-        return runs.code(importlib.import_module("module_of_this_test").work)
-
+@pytest.fixture
+def key_of_work(tmp_path, monkeypatch) -> Callable[[str, str], str]:
+    """The identity of `work` once a text was put in place of another in either module."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    before = code()
-    for old, new in (("  # why", ""), ("What it does.", "What else it does."), ("2 * x", "3 * x")):
-        assert code(old, new) == before, old
-    for old, new in (("x + STEP", "x - STEP"), ("STEP = 3", "STEP = 4"), ("[1]", "[2]"), ("5 * x", "6 * x")):
-        assert code(old, new) != before, old
+
+    def key(old: str = "", new: str = "") -> str:
+        assert old in MODULE + OTHER
+        for name, source in (("other_of_this_test", OTHER), ("module_of_this_test", MODULE)):
+            (tmp_path / f"{name}.py").write_text(source.replace(old, new) if old else source)
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        return runs.identity(importlib.import_module("module_of_this_test").work)
+
+    return key
+
+
+def test_comments_and_docstrings_of_our_own_functions_do_not_count(key_of_work):
+    before = key_of_work()
+    for old, new in (("  # why", ""), ("What it does.", "What else it does."), ('    """What it does."""\n', "")):
+        assert key_of_work(old, new) == before, old
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("+ STEP", "- STEP"),
+        ("STEP = 3", "STEP = 4"),
+        ("[1]", "[2]"),
+        ("5 * x", "6 * x"),
+        ("power=2", "power=3"),
+        ("partial(pow, 2)", "partial(pow, 3)"),
+        ("x + 1", "x + 9"),  # of a parent class
+        ("x + 2", "x + 9"),  # of another module
+        ("paper_utils.bilinear", "paper_utils.sae"),
+    ],
+)
+def test_what_our_own_functions_compute_counts_however_it_is_reached(key_of_work, old, new):
+    assert key_of_work(old, new) != key_of_work()
+
+
+EDITS = {  # a file of the package, and what is put in place of what
+    "a loss": ("bilinear.py", "F.cross_entropy(", "2 * F.cross_entropy("),
+    "an optimiser": ("bilinear.py", "AdamW(", "Adam("),
+    "a default": ("bilinear.py", "weight_decay: float = 0.5", "weight_decay: float = 0.4"),
+    "the loop of another module": ("training.py", "optimizer.step()", "optimizer.step(), optimizer.step()"),
+}
+SILENT = {
+    "a docstring": ("training.py", "Minimise `loss`", "Minimize the `loss`"),
+    "a comment": ("training.py", "# .item() here", "# reading it here"),
+    "a text of an error": ("training.py", "fit: needs tensors of one", "fit: takes tensors of one"),
+    "a display's variable": ("progress.py", "last = -1.0", "last = -2.0"),
+    "another subject": ("groups.py", "\n\n\n", "\n\n\nNEW = 1\n\n\n"),
+}
+
+
+@pytest.mark.parametrize(("edit", "seen"), [*((e, True) for e in EDITS), *((e, False) for e in SILENT)])
+def test_which_edits_of_the_package_a_training_sees(tmp_path, monkeypatch, edit, seen):
+    name, old, new = (EDITS | SILENT)[edit]
+    shutil.copytree(PACKAGE, tmp_path / "paper_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "paper_utils" / "runs.py"))
+    monkeypatch.setattr(runs, "_sources", runs._sources.__wrapped__)  # which keeps what it read
+
+    def key() -> str:
+        return runs.identity([bilinear.train, bilinear.BilinearRecipe()])
+
+    before, path = key(), tmp_path / "paper_utils" / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    assert (key() != before) == seen
+
+
+def test_a_script_that_a_subprocess_runs_counts_with_what_it_imports(tmp_path, monkeypatch):
+    def by_module() -> list[str]:
+        return [sys.executable, "-m", "checkpoints.own.train"]
+
+    def by_file() -> list[str]:
+        return [sys.executable, "checkpoints/own/train.py"]
+
+    (tmp_path / "paper_utils").mkdir()
+    (tmp_path / "checkpoints" / "own").mkdir(parents=True)
+    script, module = tmp_path / "checkpoints" / "own" / "train.py", tmp_path / "paper_utils" / "own.py"
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "paper_utils" / "runs.py"))
+    monkeypatch.setattr(runs, "_sources", runs._sources.__wrapped__)
+    keys = []
+    for betas, step in (("(0.9, 0.95)", 1), ("(0.9, 0.99)", 1), ("(0.9, 0.99)", 2)):
+        script.write_text(f"from paper_utils.own import step\nBETAS = {betas}\n")
+        module.write_text(f"step = {step}\n")
+        keys.append((runs.identity(by_module), runs.identity(by_file)))
+    assert len(set(keys)) == 3 and len({key for key, _ in keys}) == len({key for _, key in keys}) == 3
 
 
 # ---- Training and keeping
 
 
 def test_a_lambda_counts_by_itself_and_not_by_the_line_that_it_stands_in():
-    codes = [runs.code(each) for each in (lambda x: x + 1, lambda x: x + 2, lambda x: squared(x, runs))]
-    assert len(set(codes)) == 3 and runs.code(lambda x: x + 1) == codes[0]
+    codes = [runs.identity(each) for each in (lambda x: x + 1, lambda x: x + 2, lambda x: squared(x, runs))]
+    assert len(set(codes)) == 3 and runs.identity(lambda x: x + 1) == codes[0]
 
 
 def scaled(x: float) -> float:
@@ -203,9 +303,9 @@ def test_what_a_training_can_tell_apart_has_another_key(pair):
 
 
 def test_a_global_changed_between_two_calls_and_an_object_without_content(monkeypatch):
-    before = runs.code(scaled)
+    before = runs.identity(scaled)
     monkeypatch.setattr(sys.modules[__name__], "FACTOR", 3)
-    assert runs.code(scaled) != before
+    assert runs.identity(scaled) != before
     with pytest.raises(TypeError, match="no content to tell it by"):
         runs.identity(object())
     with pytest.raises(ValueError, match="one model stands in two calls"):
@@ -220,10 +320,12 @@ def test_pythons_that_install_to_dist_packages_are_told_from_our_code(tmp_path):
     """Debian's and Colab's do; torch's own source must not be followed there."""
     (tmp_path / "dist-packages").symlink_to(Path(torch.__file__).parents[1])
     path = ":".join([str(ROOT), str(tmp_path / "dist-packages")])
-    script = "import torch; from paper_utils import bilinear, runs; print(torch.__file__, runs.code(bilinear.train))"
+    script = (
+        "import torch; from paper_utils import bilinear, runs; print(torch.__file__, runs.identity(bilinear.train))"
+    )
     command = [sys.executable, "-S", "-c", script]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
-    assert "dist-packages/torch" in done.stdout and runs.code(bilinear.train) in done.stdout, done.stderr
+    assert "dist-packages/torch" in done.stdout and runs.identity(bilinear.train) in done.stdout, done.stderr
 
 
 def test_models_are_trained_in_place_and_come_back_bit_for_bit(root):
@@ -242,7 +344,7 @@ def test_models_are_trained_in_place_and_come_back_bit_for_bit(root):
     assert list(runs.USED.values()) == ["kept"]
 
 
-def test_side_by_side_gives_what_one_by_one_gives_with_a_users_own_model_and_loss_too(root):
+def test_side_by_side_gives_what_one_by_one_gives_with_a_users_own_model_and_loss_too(root, two, monkeypatch):
     class Doubled(nn.Linear):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return 2 * super().forward(x)
@@ -261,35 +363,42 @@ def test_side_by_side_gives_what_one_by_one_gives_with_a_users_own_model_and_los
     assert noted() == [1, 2, 3] and os.getpid() not in processes() and len(processes()) == 2
     for path in weights(root):
         path.unlink()
+    monkeypatch.setenv("PAPER_PROCESSES", "1")
     for (one, history), (other, past) in zip(together, runs.cached(train, calls(), images()), strict=True):
         assert torch.equal(one.weight, other.weight) and history == past and history["threads"] == [1]
         assert history["loss"][-1] < history["loss"][0]
 
 
-def test_measures_are_kept_and_must_be_finite():
-    found = runs.measured(square, [{"seed": 0}, {"seed": 3}])
-    assert found[1][0] == {"square": 9.0} and found[0][1]["torch"] == torch.__version__
-    assert runs.measured(square, [{"seed": 0}, {"seed": 3}]) == found and noted() == [0, 3]
-    with pytest.raises(ValueError, match="must be a finite number"):
-        runs.measured(lambda seed: {"x": math.nan}, [{"seed": 0}])
+def add(images: data.Images, seed: int) -> float:
+    note(seed)
+    return images.train_x[0, 0].item() + seed
+
+
+def test_measures_are_taken_side_by_side_and_not_kept(root, two):
+    for taken in (1, 2):
+        with training.threads(2):
+            assert runs.side_by_side(add, [(1,), (2,)], images()) == [add(images(), 1), add(images(), 2)]
+        assert len(noted()) == 4 * taken and not weights(root)
+    assert runs.side_by_side(abs, [(-1,)]) == [1]
 
 
 # ---- Failures
 
 
 def squares(n: int) -> list[float]:
-    return [measures["square"] for measures, _ in runs.measured(square, [{"seed": seed} for seed in range(n)])]
+    return [model.weight.item() for model, _ in runs.cached(square, [(one(seed), seed) for seed in range(n)])]
 
 
 @pytest.mark.parametrize(
     ("do", "message"), [("fail", "the loss is nan"), ("die", "worker process managed by the executor")]
 )
-def test_a_failing_call_or_process_is_named_and_the_same_call_goes_on(root, do, message):
+def test_a_failing_call_or_process_is_named_and_the_same_call_goes_on(root, two, monkeypatch, do, message):
     (root / "notes" / "do").write_text(do)
     with training.threads(2), pytest.raises(Exception, match=message) as failed:
         squares(4)
-    assert any("square, {'seed': 2}" in text for text in failed.value.__notes__)
+    assert any("square, [2]" in text for text in failed.value.__notes__)
     (root / "notes" / "do").unlink()
+    monkeypatch.setenv("PAPER_PROCESSES", "1")
     assert squares(4) == [0, 1, 4, 9]
     if do == "fail":
         assert noted() == [0, 1, 2, 2, 3], "only what failed runs again"
@@ -299,7 +408,7 @@ ENDLESS = """
 import signal, test_runs as t
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with t.training.threads(2):
-    t.runs.measured(t.endless, [{"seed": 0}, {"seed": 1}])
+    t.runs.cached(t.endless, [(t.one(0), 0), (t.one(1), 1)])
 """
 # Seconds at most for anything below: it takes one or two, but importing torch on a busy machine half a minute.
 LONG = 300
@@ -314,7 +423,7 @@ def until(condition: Callable[[], object], what: str) -> object:
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_where_the_process_that_asked_ends_the_trainings_end_too(tmp_path, end):
+def test_where_the_process_that_asked_ends_the_trainings_end_too(tmp_path, two, end):
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     command = [sys.executable, "-c", ENDLESS]
     process = subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.DEVNULL)
@@ -331,13 +440,16 @@ def test_where_the_process_that_asked_ends_the_trainings_end_too(tmp_path, end):
 # ---- sweeps
 
 
-def sweep(run: Callable = square, n: int = 3, load: Callable | None = None) -> SimpleNamespace:
-    """What `importlib` makes of a file in sweeps/."""
-    doc = "What is repeated, and why."
-    return SimpleNamespace(__name__="sweeps.91_try", __doc__=doc, GRID={"seed": range(n)}, LOAD=load, run=run)
+def weight(model: nn.Module, history: training.History, seed: int) -> dict[str, float]:
+    return {"square": model.weight.item()}
 
 
-def main(words: list[str], *found: SimpleNamespace) -> int:
+def sweep(n: int = 3, **others: object) -> Sweep:
+    told = {"name": "91_try", "why": "What is repeated,\n  and why.", "version": 1, "grid": {"seed": range(n)}}
+    return Sweep(**({**told, "build": one, "train": square, "measure": weight} | others))
+
+
+def main(words: list[str], *found: Sweep) -> int:
     return sweep_command.main(words, lambda _: list(found))
 
 
@@ -345,24 +457,63 @@ def rows(path: Path) -> list[str]:
     return path.read_text().splitlines()
 
 
-def test_why_names_what_changed(capsys):
-    main(["why"], sweep())
-    main([], sweep())
-    assert main(["why"], sweep(), sweep(endless, 4)) == 0
-    said = [line for line in capsys.readouterr().out.splitlines() if "sweeps/" not in line]
-    would = ["would run: it was never run", "up to date", "would run: its grid changed; its code changed"]
-    assert said == [f"sweeps.91_try: {text}" for text in would]
+def test_why_and_verify_name_what_changed_and_no_edit_of_a_measure_does(root, capsys):
+    def said(verb: str, **others: object) -> tuple[str, int]:
+        status = main([verb], sweep(**others))
+        return capsys.readouterr().out.strip().removeprefix("91_try: "), status
+
+    assert said("why") == ("would run: it was never run", 0) and said("verify") == ("stale: it was never run", 1)
+    assert main([], sweep()) == 0
+    capsys.readouterr()
+    assert said("why") == ("up to date", 0) and said("verify") == ("", 0)
+    unchanged = {"measure": lambda *_, seed: {"another column": 1.0}, "why": "In other words.", "train": endless}
+    assert said("why", **unchanged) == ("up to date", 0)
+    changed = {"version": 2, "n": 4}
+    assert said("why", **changed)[0] == "would run: its grid changed; its version changed"
+    assert said("verify", **changed) == ("stale: its grid changed; its version changed", 1)
+    table = root / "figures" / "sweeps" / "91_try.csv"
+    table.write_text(table.read_text().replace("4.0", "5.0"))
+    assert said("verify") == ("stale: its rows are missing or altered", 1)
 
 
-def brightness(images: data.Images, seed: int) -> dict[str, float]:
-    return {"brightness": images.train_x.mean().item() + seed}
+def test_other_data_makes_a_sweep_stale(capsys):
+    shown = {"train": lambda model, images, seed: square(model, seed), "measure": brightness}
+    assert main([], sweep(load=images, **shown)) == 0
+    capsys.readouterr()
+    for load in (images, lambda: dataclasses.replace(images(), files={"MNIST/raw/x": "1" * 32})):
+        assert main(["why"], sweep(load=load, **shown)) == 0 == main(["verify"], sweep(load=load, **shown))
+    assert capsys.readouterr().out.splitlines() == ["91_try: up to date", "91_try: would run: its data changed"]
+
+
+def brightness(model: nn.Module, history: training.History, images: data.Images, seed: int) -> dict[str, float]:
+    assert not model.training and not model.weight.requires_grad and history == {"seed": [seed]}
+    return {"brightness": images.train_x.mean().item() + model.weight.item()}
+
+
+def square_beside_images(model: nn.Module, images: data.Images, seed: int) -> training.History:
+    return square(model, seed)
 
 
 def test_another_number_of_seeds_and_stand_in_data_never_overwrite_the_papers(root):
     assert main(["N=2"], sweep()) == 0
     assert len(rows(root / "build" / "variants" / "sweeps" / "91_try.csv")) == 3
-    assert main([], sweep(brightness, load=lambda: images("uci-digits"))) == 0
+    stand_in = sweep(train=square_beside_images, measure=brightness, load=lambda: images("uci-digits"))
+    assert main([], stand_in) == 0
     assert len(rows(root / "build" / "stand-in" / "sweeps" / "91_try.csv")) == 4 and not (root / "figures").exists()
+
+
+def test_a_row_that_is_measured_anew_needs_no_training(root):
+    assert main([], sweep()) == 0
+    assert main([], sweep(measure=lambda model, history, seed: {"root": model.weight.sqrt().item()})) == 0
+    assert noted() == [0, 1, 2]
+    assert rows(root / "figures" / "sweeps" / "91_try.csv") == ["seed,root", "0,0.0", "1,1.0", "2,2.0"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), None, torch.ones(1)])
+def test_a_measure_that_is_no_number_is_named(root, capsys, value):
+    assert main([], sweep(measure=lambda model, history, seed: {"square": value})) == 2
+    assert "91_try, {'seed': 0}: a measure must be a finite number or a text, got {'square'" in capsys.readouterr().err
+    assert not (root / "figures").exists()
 
 
 @pytest.mark.parametrize(
@@ -370,7 +521,7 @@ def test_another_number_of_seeds_and_stand_in_data_never_overwrite_the_papers(ro
     [
         (["N=1"], "N=1: must be a whole number of at least 2"),
         (["N=x"], "N=x: must be a whole number"),
-        (["NB=77"], "NB=77: no sweep starts with it: there are sweeps.01_mnist_bilinear, "),
+        (["NB=77"], "NB=77: no sweep starts with it: there are "),
         (["SEED=3"], "unknown variable SEED: known are N, NB, DEVICE and SCHEDULER"),
         (["DEVICE=abacus"], "DEVICE is 'abacus', but torch"),
         (["SCHEDULER=localhost"], "SCHEDULER=localhost: must be tcp://host:port"),
@@ -399,28 +550,22 @@ def test_a_sweep_that_breaks_off_writes_nothing_goes_on_and_writes_tidy_rows(roo
     assert about["runs"] == 4 and about["versions"]["torch"] == [torch.__version__]
 
 
-def two_models(seed: int) -> list[dict[str, float | str]]:
+def two_models(model: nn.Module, history: training.History, seed: int) -> list[dict[str, float | str]]:
     return [{"model": name, "loss": seed + 0.5} for name in ("first", "second")]
 
 
 def test_a_run_of_several_models_writes_a_row_for_each(root):
-    assert main([], sweep(two_models, 2)) == 0
+    assert main([], sweep(2, measure=two_models)) == 0
     table = rows(root / "figures" / "sweeps" / "91_try.csv")
     assert table == ["seed,model,loss", "0,first,0.5", "0,second,0.5", "1,first,1.5", "1,second,1.5"]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("[0-9]*.py")), ids=lambda p: p.stem)
-def test_the_committed_rows_are_those_of_the_committed_grid(path, monkeypatch):
-    monkeypatch.setattr(runs, "ROOT", ROOT)  # paths count from the checkout
-    sweep = importlib.import_module(f"sweeps.{path.stem}")
-    about = json.loads((ROOT / "figures" / "sweeps" / f"{path.stem}.json").read_text())
-    header, *table = rows(ROOT / "figures" / "sweeps" / f"{path.stem}.csv")
-    assert header.split(",")[: len(sweep.GRID)] == list(sweep.GRID)
-    assert len(table) >= about["runs"] == math.prod(len(values) for values in sweep.GRID.values())
-    assert about["source"] in (("mnist", "tinystories") if sweep.LOAD else ("exact",)), "stand-in data"
-    assert any(path.stem.startswith(notebook.stem) for notebook in (ROOT / "notebooks").glob("*.py"))
-    assert about["rows"] == runs.digest(ROOT / "figures" / "sweeps" / f"{path.stem}.csv"), "edited by hand"
-    assert about["code"] == runs.code(sweep.run), "its code changed: `make sweeps` trains it again"
+def test_every_sweep_is_named_after_a_notebook_and_can_be_built():
+    found = sweep_command.sweeps()
+    assert len({each.name for each in found}) == len(found) > 0
+    for each in found:
+        assert any(each.name.startswith(notebook.stem) for notebook in (ROOT / "notebooks").glob("*.py"))
+        assert isinstance(each.build(**sweep_command.points(each.grid)[0]), nn.Module)
 
 
 # ---- A cluster
@@ -490,7 +635,7 @@ def test_ctrl_c_does_not_wait_for_what_a_cluster_trains_and_has_queued(root, clu
         beside.submit(lambda: until(noted, "a run on some worker") and os.kill(os.getpid(), signal.SIGINT))
         started = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            runs.measured(endless, [{"seed": seed} for seed in range(6)])
+            runs.cached(endless, [(one(seed), seed) for seed in range(6)])
     assert time.monotonic() - started < LONG
 
 
@@ -504,7 +649,7 @@ def test_a_worker_with_other_code_refuses_before_it_trains(root, cluster, monkey
     assert other != ours, "each line of the package counts"
     monkeypatch.setattr(runs, "_version", lambda: ours.replace("code ", "code 0"))
     with pytest.raises(RuntimeError, match=rf"this worker has {re.escape(other)}, .* asked has code 0\w+ and torch"):
-        runs.measured(square, [{"seed": 0}])
+        squares(1)
     assert noted() == []
 
 

@@ -1,4 +1,4 @@
-import importlib
+import json
 import math
 from dataclasses import replace
 
@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
-from paper_utils import data, sae
+from paper_utils import data, runs, sae
 from paper_utils.files import ROOT
 from reproduce import notebook as nb
+from sweeps import mnist_sae as sweep
 
 KINDS = pytest.mark.parametrize("kind", sae.KINDS)
 SMALL = sae.SAEConfig(epochs=3, batch_size=16, l1=0.02, lr_step=2)
@@ -373,7 +374,10 @@ def test_evaluate_of_a_perfect_and_of_an_empty_autoencoder():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: sae.SparseAutoencoder(2, 2, kind="gated"), r"kind must be one of .*'gated'"),
+        (
+            lambda: sae.SparseAutoencoder(2, 2, kind="gated"),
+            r"kind must be one of pub.*, or a Kind, got 'gated'",
+        ),
         (lambda: sae.SparseAutoencoder(2, 2, kind="topk", k=3), r"k must be in 1\.\.2, .*got 3"),
         (lambda: sae.SparseAutoencoder(2, 2, kind="batchtopk", k=0), r"k must be in 1\.\.2, .*got 0"),
         (lambda: sae.SAEConfig(epochs=0), r"SAEConfig: .*epochs=0"),
@@ -398,6 +402,47 @@ def test_a_dead_feature_that_the_notebook_is_given_is_named(feature):
         exec(lines, {"FEATURE": feature, "counts": torch.tensor([0, 700, 0]), "n": 60_000})
 
 
+# As a notebook defines one: cloudpickle carries it to a worker by value, and there it is in nobody's KINDS.
+SQUARED = """
+def paid(config, f, model, rectified, error):
+    return {"squared": 0.1 * f.square().sum(1).mean()}
+
+mine = sae.Kind(lambda model, f: f * (f > 0.1), paid)
+"""
+
+
+def test_a_kind_from_a_notebook_trains_in_worker_processes(monkeypatch, tmp_path):
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    scope = {"sae": sae, "__name__": "__main__"}
+    exec(SQUARED, scope)
+    monkeypatch.setitem(sae.KINDS, "mine", scope["mine"])  # registered here, but in no other process
+    found = []
+    for processes in ("2", "1"):
+        monkeypatch.setenv("PAPER_PROCESSES", processes)
+        kinds = ("mine", scope["mine"])
+        calls = [(sae.SparseAutoencoder(6, 9, kind, seed), points(), SMALL) for seed, kind in enumerate(kinds)]
+        found.append(runs.cached(sae.train_sae, calls))
+        for path in (tmp_path / "build" / "weights").iterdir():
+            path.unlink()
+    for (model, history), (alone, _) in zip(*found, strict=True):
+        assert set(history) >= {"reconstruction", "squared"} and "l1" not in history
+        torch.testing.assert_close(model.state_dict(), alone.state_dict())
+    model, x = found[0][0][0], points()
+    assert ((model.encode(x) == 0) | (model.encode(x) > 0.1)).all()
+
+
+def test_numbers_below_1e_38_are_0_in_training_only():
+    """Adam's averages of a dead feature would stay there, each a hundred times as slow as others."""
+    seen, tiny_number = [], torch.full((1,), 1e-39)
+
+    class Watched(sae.SparseAutoencoder):
+        def renormalise(self):
+            seen.append((tiny_number * 1).item())
+
+    sae.train_sae(Watched(6, 9), points(), SMALL)
+    assert set(seen) == {0.0} and (tiny_number * 1).item() > 0
+
+
 def test_divergence_is_an_error_that_names_the_epoch():
     with pytest.raises(FloatingPointError, match=r"sae published: .*epoch 1"):
         sae.train_sae(sae.SparseAutoencoder(6, 9), points() * 1e30, SMALL)
@@ -411,27 +456,32 @@ def noise_images() -> data.Images:
     return images_of(torch.rand(200, 784, generator=torch.Generator().manual_seed(0)), torch.arange(200) % 10)
 
 
+def rows_of(sweep, *loaded, **point) -> list[dict]:
+    """What a sweep writes for one point."""
+    models = sweep.build(**point)
+    history = sweep.train(models, *loaded, **point)
+    return sweep.measure(models.eval().requires_grad_(False), json.loads(json.dumps(history)), *loaded, **point)
+
+
 def test_a_point_of_the_frontiers_is_decided_by_its_seed(monkeypatch, noise_images):
-    sweep = importlib.import_module("sweeps.03_mnist_sae")
     monkeypatch.setattr(sweep, "STRENGTHS", {"topk": (3,), "principal components": (2, 128)})
-    first, again, other = (sweep.run(noise_images, seed, "topk") for seed in (0, 0, 1))
+    first, again, other = (rows_of(sweep.FRONTIERS, noise_images, seed=seed, kind="topk") for seed in (0, 0, 1))
     assert first == again != other
     assert first[0]["l0"] <= 3 and 0 < first[0]["live"] <= 1024 and 0 <= first[0]["best_bits"] <= 1
-    two, everything = sweep.run(noise_images, 0, "principal components")
+    two, everything = rows_of(sweep.FRONTIERS, noise_images, seed=0, kind="principal components")
     assert everything["variance_explained"] == pytest.approx(1, abs=1e-5) and two["variance_explained"] < 1
     assert everything["loss_added"] == pytest.approx(0, abs=1e-5)
 
 
 def test_longer_trainings_are_those_of_the_frontiers_stretched(monkeypatch, noise_images):
-    frontiers, longer = (importlib.import_module(f"sweeps.03_mnist_sae{end}") for end in ("", "_longer"))
-    assert longer.PARTS["four times as long"][1:] == (4 * frontiers.EPOCHS, 4, 0.5)
+    assert sweep.PARTS["four times as long"][1:] == (4 * sweep.EPOCHS, 4, 0.5)
     # At the frontiers' own length both give the same.
-    monkeypatch.setattr(longer, "PARTS", {"short": ((("topk", 3),), frontiers.EPOCHS, 1, 0.5)})
-    monkeypatch.setattr(longer, "MARKS", (1, 4))
-    monkeypatch.setattr(frontiers, "STRENGTHS", {"topk": (3,), "principal components": (3,)})
-    first, last = longer.run(noise_images, 0, "short")
+    monkeypatch.setattr(sweep, "PARTS", {"short": ((("topk", 3),), sweep.EPOCHS, 1, 0.5)})
+    monkeypatch.setattr(sweep, "LONGER_AT", (1, 4))
+    monkeypatch.setattr(sweep, "STRENGTHS", {"topk": (3,), "principal components": (3,)})
+    first, last = rows_of(sweep.LONGER, noise_images, seed=0, part="short")
     assert (first["epoch"], last["epoch"]) == (1, 4) and round(last["final_l0"]) == 3
-    ((ours,), (components,)) = (frontiers.run(noise_images, 0, kind) for kind in frontiers.STRENGTHS)
+    ((ours,), (components,)) = (rows_of(sweep.FRONTIERS, noise_images, seed=0, kind=kind) for kind in sweep.STRENGTHS)
     assert last["live"] == ours["live"] and last["final_best_bits"] == pytest.approx(ours["best_bits"])
     for name, found in (("", ours), ("components_", components)):
         assert last[f"final_{name}unexplained"] == pytest.approx(1 - found["variance_explained"], rel=1e-4)
@@ -439,7 +489,6 @@ def test_longer_trainings_are_those_of_the_frontiers_stretched(monkeypatch, nois
 
 
 def test_subspaces_are_orthonormal_and_components_explain_most():
-    sweep = importlib.import_module("sweeps.03_mnist_sae")
     x = points(300, 4) * torch.tensor([1.0, 5.0, 2.0, 3.0])
     kept = {}
     for kind in ("principal components", "neurons", "random directions"):
@@ -451,9 +500,9 @@ def test_subspaces_are_orthonormal_and_components_explain_most():
 
 
 def test_an_arm_changes_what_its_name_says(monkeypatch, noise_images):
-    sweep = importlib.import_module("sweeps.03_mnist_sae_deaths")
-    monkeypatch.setattr(sweep, "MARKS", (1, 2))
-    rows = {arm: sweep.run(noise_images, 0, arm) for arm in ("original recipe", "unit norm", "no L1")}
+    monkeypatch.setattr(sweep, "DEATHS_AT", (1, 2))
+    arms = ("original recipe", "unit norm", "no L1")
+    rows = {arm: rows_of(sweep.DEATHS, noise_images, seed=0, arm=arm) for arm in arms}
     assert [row["epoch"] for row in rows["no L1"]] == [1, 2] and rows["no L1"][1]["l1"] == 0
     assert rows["unit norm"][1]["final_norm"] == pytest.approx(1) != rows["original recipe"][1]["final_norm"]
     white = sweep.whitened(x := points(300, 5) * torch.arange(1, 6))
@@ -462,9 +511,47 @@ def test_an_arm_changes_what_its_name_says(monkeypatch, noise_images):
     assert torch.allclose(white.T @ white, torch.eye(5) * total / 5, rtol=1e-3, atol=1e-2 * total / 5)
 
 
-def test_recovery_of_the_features_themselves_is_1_and_of_their_opposites_is_not():
-    sweep = importlib.import_module("sweeps.03_mnist_sae_toys")
+def test_an_autoencoder_on_toy_codes_is_marked_beside_dictionaries_that_learn_nothing(monkeypatch):
+    monkeypatch.setattr(sweep, "CODES", 300)
+    monkeypatch.setattr(sweep, "SPARSITIES", (0.9,))
+    monkeypatch.setattr(sweep, "TOY_KINDS", [("topk", 2)])
+    rows = rows_of(sweep.TOYS, seed=0)
+    assert [row["kind"] for row in rows] == ["random"] * 100 + ["codes", "topk"]
+    assert all(0 < row["recovery"] <= 1 + 1e-6 and 0 < row["live"] <= 80 for row in rows)
+    assert len({row["known"] for row in rows}) == 1
+
+
+def test_the_best_cosine_with_the_features_themselves_is_1_and_with_their_opposites_is_not():
     known = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    assert sweep.recovery(known, 3 * known) == pytest.approx(1)
-    assert sweep.recovery(known, -known) == pytest.approx(0)
-    assert sweep.recovery(known, torch.tensor([[1.0, 1.0]])) == pytest.approx(0.5**0.5)
+    assert sae.best_cosines(known, 3 * known).tolist() == pytest.approx([1, 1])
+    assert sae.best_cosines(known, -known).tolist() == pytest.approx([0, 0])
+    assert sae.best_cosines(known, torch.tensor([[1.0, 1.0]])).tolist() == pytest.approx([0.5**0.5] * 2)
+    assert sae.best_cosines(known, known[:0]).tolist() == [0, 0]
+
+
+def test_an_antipodal_partner_has_cosine_minus_1_whatever_its_length():
+    found = sae.most_opposite(torch.tensor([[1.0, 0.0], [-3.0, 0.0], [0.0, 2.0]]))
+    assert found.tolist() == pytest.approx([-1, -1, 0])
+
+
+def test_a_table_of_what_fires_is_that_of_the_autoencoder_that_fires():
+    model, x, y = jolted("published"), points(50), torch.arange(50) % 10
+    assert torch.equal(sae.tabulate(model.encode(x) > 0, y), sae.label_counts(model, x, y))
+
+
+# ---- The drawings
+
+
+def test_the_page_of_features_shows_one_at_a_time_and_the_cover_three(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "notebooks"))
+    from draw import mnist_sae as drawing
+
+    maps, tops = torch.randn(4, 784), torch.rand(4, 8, 784)
+    shares = torch.eye(10)[:4]
+    page = drawing.feature_browser(maps, tops, shares, [f"feature {j}, with a long name" for j in range(4)])
+    assert [trace.visible for trace in page.data] == [True] * 3 + [False] * 9
+    (slider,) = page.layout.sliders
+    assert [step.label for step in slider.steps] == [f"feature {j}, with a long name" for j in range(4)]
+    assert slider.steps[2].args[0]["visible"] == [False] * 6 + [True] * 3 + [False] * 3
+    cover = drawing.cover(maps, tops, shares)
+    assert len(cover.axes) == 9 and cover.get_size_inches().tolist() == [1.9, 1.9]

@@ -16,7 +16,7 @@ from test_pages import OVERFLOW, SECONDS
 from paper_utils.files import ROOT
 from reproduce import claims, notebook
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.committed
 # Text whose colour stands out from what is behind it by less than 4.5 to 1 (WCAG 2, level AA).
 FAINT = """() => {
     const rgba = text => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };

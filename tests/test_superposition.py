@@ -1,7 +1,5 @@
 """Superposition: the original notebook's two models, what is measured on them, and Elhage's toy model."""
 
-import importlib
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 
 from paper_utils import data, runs
 from paper_utils import superposition as sp
+from sweeps import toy_superposition as sweeps
 
 SMALL = sp.PlaneConfig(n_features=6, n_hidden=2, epochs=2, batch_size=16)
 
@@ -112,6 +111,27 @@ def test_importance_and_direction_are_the_loop_over_perturbed_copies():
     assert torch.allclose(directions[4], model.encoder.bias.tanh(), atol=1e-6)
 
 
+class Unsquashed(sp.PlaneAutoencoder):
+    """A researcher's variant: a linear code, and outputs that are rectified alone."""
+
+    def encode(self, h):
+        return self.encoder(h)
+
+    def decode(self, z):
+        return self.decoder(z).relu()
+
+
+def test_importance_and_direction_are_those_of_the_models_own_code_and_decoder():
+    model, h = Unsquashed(SMALL, seed=2).requires_grad_(False), sparse_rows(100)
+    rises, directions = sp.feature_importance(model, h), sp.feature_directions(model, h)
+    for i in range(6):
+        without, only = h.clone(), torch.zeros_like(h)
+        without[:, i], only[:, i] = 0, h[:, i]
+        expected = (model(without) - h).square().mean() - (model(h) - h).square().mean()
+        assert torch.isclose(rises[i], expected, atol=1e-6)
+        assert torch.allclose(directions[i], model.encode(only).mean(0), atol=1e-6)
+
+
 def test_a_model_of_two_features_solved_by_hand():
     h = torch.tensor([[1.0, 0.0], [0.0, 0.5]])
     directions = sp.feature_directions(solved_plane(), h)
@@ -208,7 +228,7 @@ def test_row_source_draws_measured_rows():
 
 @pytest.mark.parametrize("kind", ["independent", "correlated", "anti-correlated"])
 def test_a_pair_comes_together_never_together_or_as_it_happens(kind):
-    pairs = importlib.import_module("sweeps.05_toy_superposition_correlated").PairSource(kind, 3, 0.4)
+    pairs = sweeps.PairSource(kind, 3, 0.4)
     first, second = (pairs(20_000, torch.Generator().manual_seed(0))[0].view(-1, 3, 2) > 0).unbind(-1)
     both, rate = (first & second).float().mean().item(), 0.2 if kind == "anti-correlated" else 0.4
     expected = {"independent": 0.16, "correlated": 0.4, "anti-correlated": 0}[kind]
@@ -219,12 +239,32 @@ def test_a_pair_comes_together_never_together_or_as_it_happens(kind):
 
 
 @pytest.mark.parametrize(("importance", "kept"), [(0.1, "ignored"), (10.0, "own")])
-def test_a_frequent_feature_gets_the_dimension_if_it_is_the_more_important(monkeypatch, importance, kept):
-    phase = importlib.import_module("sweeps.05_toy_superposition_phase")
-    short = sp.ToyConfig(200, 128, 2e-2)
-    monkeypatch.setattr(phase.sp, "ToyConfig", lambda steps, batch: short)
-    seconds = [row["second"] for row in phase.run(1.0) if row["importance"] == importance]
+def test_a_frequent_feature_gets_the_dimension_if_it_is_the_more_important(importance, kept):
+    toys = sweeps.two_features(1.0)
+    history = sweeps.train_two(toys, 1.0, sp.ToyConfig(200, 128, 2e-2))
+    rows = sweeps.measure_two(toys.requires_grad_(False), history, 1.0)
+    seconds = [row["second"] for row in rows if row["importance"] == importance]
     assert len(seconds) == 10 and seconds.count(kept) >= 9
+    assert {row["opposite"] for row in rows} == {0, 1}
+
+
+def test_where_features_are_frequent_no_model_is_trained_for_long():
+    long = {"decay": 1.0, "sparsity": 0.3, "steps": 60_000}
+    nothing = sweeps.five_features(**long)
+    assert sweeps.measure_five(nothing, sweeps.train_five(nothing, **long), **long) == []
+    assert sweeps.asked(0.9, 60_000) and sweeps.asked(0.3, 20_000)
+
+
+def test_weight_measures_by_hand():
+    """Four features: columns at 0, 0, 90 and 90 degrees; the bias grows with the importance, the length falls."""
+    model = sp.PlaneAutoencoder(sp.PlaneConfig(n_features=4)).requires_grad_(False)
+    model.encoder.weight.copy_(torch.tensor([[4.0, 3.0, 0.0, 0.0], [0.0, 0.0, 2.0, 1.0]]))
+    model.decoder.weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
+    model.decoder.bias.copy_(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    measures = sp.weight_measures(model, torch.tensor([0.1, 0.2, 0.3, 0.4]))
+    assert measures["bias_correlation"] == pytest.approx(1) and measures["norm_correlation"] == pytest.approx(-1)
+    assert measures["encoder_squared_cosine"] == pytest.approx(4 / 12)  # of 12 ordered pairs 4 are parallel
+    assert measures["top_on_diagonal"] == 0 and measures["top_in_first_ten"] == 1  # W_dec W_enc is largest at (2, 1)
 
 
 def test_two_opposite_features_cost_what_the_phase_diagram_says():
