@@ -1,5 +1,6 @@
 """Training: the generators' seeds, the one fit loop, and weights on disk."""
 
+import functools
 import json
 import math
 import sys
@@ -125,6 +126,21 @@ def threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def one_thread(function: Callable) -> Callable:
+    """Decorate a function so that torch takes one thread in it.
+
+    For decompositions of many small matrices: with several threads each waits for the others, beside other programs
+    for up to a hundred times as long.
+    """
+
+    @functools.wraps(function)
+    def alone(*args: object, **kwargs: object) -> object:
+        with threads(1):
+            return function(*args, **kwargs)
+
+    return alone
 
 
 @contextmanager

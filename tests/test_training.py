@@ -116,6 +116,12 @@ def test_a_device_that_is_not_here_is_refused_naming_those_that_are(monkeypatch)
         training.check_device("cuda:2")
 
 
+def test_a_decorated_function_runs_on_one_thread_and_the_others_come_back():
+    seen = training.one_thread(lambda: torch.get_num_threads())
+    with training.threads(2):
+        assert seen() == 1 and torch.get_num_threads() == 2
+
+
 def test_ctrl_c_ends_a_long_training_with_a_word(capsys):
     with pytest.raises(SystemExit) as ended, training.exit_on_interrupt():
         raise KeyboardInterrupt
