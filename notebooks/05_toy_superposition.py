@@ -195,14 +195,7 @@ def traces(epoch):
 page = make_subplots(rows=1, cols=2, subplot_titles=list(ends), horizontal_spacing=0.1)
 page.add_traces(list(traces(1)), rows=[1] * 4, cols=[1, 1, 2, 2])
 page.frames = [go.Frame(data=list(traces(e)), name=str(e), traces=[0, 1, 2, 3]) for e in range(1, 21)]
-slow = {"frame": {"duration": 500, "redraw": False}, "transition": {"duration": 300}}
-play = {"label": "play", "method": "animate", "args": [None, {**slow, "fromcurrent": True}]}
-moves = [{"label": f.name, "method": "animate", "args": [[f.name], {**slow, "mode": "immediate"}]} for f in page.frames]
-slider = {"steps": moves, "currentvalue": {"prefix": "epoch "}, "x": 0.12, "len": 0.88, "pad": {"t": 45}}
-buttons = {"type": "buttons", "buttons": [play], "x": 0, "y": -0.2}
-page.update_layout(
-    showlegend=False, width=900, height=560, template="plotly_white", updatemenus=[buttons], sliders=[slider]
-)
+plotting.slider_page(page, [str(e) for e in range(1, 21)], prefix="epoch ", width=900, height=560)
 for col, points in enumerate(ends.values(), start=1):
     limit = 1.08 * points.abs().max().item()
     page.update_xaxes(range=[-limit, limit], title="z1", col=col)
@@ -629,13 +622,8 @@ def arrows(step):
 
 page.add_traces(list(arrows(0)), rows=[1] * 10, cols=[1] * 5 + [2] * 5)
 page.frames = [go.Frame(data=list(arrows(k)), name=str(k), traces=list(range(10))) for k in range(len(SLIDE))]
-still = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate", "transition": {"duration": 0}}
-steps = [
-    {"label": f"{s:.3f}: {a} | {b}", "method": "animate", "args": [[str(k)], still]}
-    for k, (s, a, b) in enumerate(zip(SLIDE, *titles, strict=True))
-]
-slider = {"steps": steps, "currentvalue": {"prefix": "sparsity "}, "pad": {"t": 45}}
-page.update_layout(showlegend=False, width=860, height=520, template="plotly_white", sliders=[slider])
+labels = [f"{s:.3f}: {a} | {b}" for s, a, b in zip(SLIDE, *titles, strict=True)]
+plotting.slider_page(page, labels, prefix="sparsity ", width=860, height=520)
 for col in (1, 2):
     page.update_xaxes(range=[-1.6, 1.6], title="first hidden value", col=col)
     page.update_yaxes(range=[-1.6, 1.6], title="second hidden value", col=col, scaleanchor=f"x{col}")

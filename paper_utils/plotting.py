@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
+from plotly.graph_objects import Figure as Page
 
 # Okabe and Ito 2008, "Color universal design": told apart with every common colour vision deficiency.
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000"]
@@ -100,6 +101,42 @@ def runs_strip(frame: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
     for ax in axes.flat[len(labels) :]:
         ax.set_axis_off()
     return fig
+
+
+def slider_page(
+    page: Page,
+    labels: Sequence[str],
+    data: Sequence[dict] | None = None,
+    layouts: Sequence[dict] | None = None,
+    prefix: str = "",
+    **layout: object,
+) -> Page:
+    """Give a plotly figure a slider with a step for each label, above which `prefix` and the label stand; return it.
+
+    Step k goes to frame k of a figure that has frames, which gets a play button, too. Otherwise it updates the traces
+    by `data[k]` (an attribute -> a value for each trace) or, without `data`, shows the k-th of equal parts of the
+    traces alone, and updates the layout by `layouts[k]`. What step 0 changes is set at once, except for `data`.
+    """
+    n = len(labels)
+    if page.frames:
+        motion = {"frame": {"duration": 500, "redraw": False}, "transition": {"duration": 300}}
+        steps = [{"method": "animate", "args": [[f.name], {**motion, "mode": "immediate"}]} for f in page.frames]
+        play = {"label": "play", "method": "animate", "args": [None, {**motion, "fromcurrent": True}]}
+        page.update_layout(updatemenus=[{"type": "buttons", "buttons": [play], "x": 0, "y": -0.2}])
+    else:
+        if data is None:
+            data = [{"visible": (np.arange(len(page.data)) * n // len(page.data) == k).tolist()} for k in range(n)]
+            for trace, visible in zip(page.data, data[0]["visible"], strict=True):
+                trace.visible = visible
+        steps = [{"method": "update", "args": list(args)} for args in zip(data, layouts or [{}] * n, strict=True)]
+        page.update_layout(steps[0]["args"][1])
+    steps = [{**step, "label": label} for step, label in zip(steps, labels, strict=True)]
+    slider = {"steps": steps, "currentvalue": {"prefix": prefix}, "pad": {"t": 50}}
+    slider |= {"x": 0.12, "len": 0.88} if page.frames else {}
+    if max(map(len, labels)) > 12:  # as labels of the ticks they would be cut and overlap
+        slider |= {"font": {"color": "rgba(0,0,0,0)"}, "ticklen": 0, "minorticklen": 0}
+        slider["currentvalue"] |= {"font": {"size": 14, "color": "#222"}}
+    return page.update_layout({"sliders": [slider], "template": "plotly_white", "showlegend": False, **layout})
 
 
 def token_colours(values: ArrayLike, limit: float) -> list[tuple[str, str]]:

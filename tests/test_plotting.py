@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import matplotlib.pyplot as plt
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,3 +69,33 @@ def test_token_lines_wrap_inside_the_axes():
     assert [t.get_text() for t in ax.texts][40:44] == ["[word]", "end", "", "[x]"]
     assert ax.texts[0].get_text() == "+1.5" and min(patch.get_x() for patch in ax.patches[:41]) >= 4
     plt.close(fig)
+
+
+def traces(n):
+    return [go.Scatter(y=[k]) for k in range(n)]
+
+
+def test_a_slider_shows_equal_parts_of_the_traces_and_changes_the_layout():
+    page = plotting.slider_page(go.Figure(traces(6)), ["a", "b", "c"], layouts=[{"title.text": k} for k in "abc"])
+    assert [trace.visible for trace in page.data] == [True] * 2 + [False] * 4 and page.layout.title.text == "a"
+    (slider,) = page.layout.sliders
+    assert [step.label for step in slider.steps] == ["a", "b", "c"] and slider.font.color is None
+    assert slider.steps[2].args == ({"visible": [False] * 4 + [True] * 2}, {"title.text": "c"})
+
+
+def test_a_slider_changes_what_traces_hold():
+    data = [{"y": [[k], None]} for k in range(2)]
+    page = plotting.slider_page(go.Figure(traces(2)), ["short", "longer than a tick's label"], data, prefix="x ")
+    (slider,) = page.layout.sliders
+    assert [step.args for step in slider.steps] == [(d, {}) for d in data] and page.data[1].visible is None
+    assert slider.currentvalue.prefix == "x " and slider.font.color.endswith(",0)")
+
+
+def test_a_slider_goes_through_frames():
+    page = go.Figure(traces(1), frames=[go.Frame(data=traces(1), name=name) for name in "ab"])
+    plotting.slider_page(page, ["1", "2"], width=300)
+    (slider,), (menu,) = page.layout.sliders, page.layout.updatemenus
+    assert [(*s.args[0], s.label) for s in slider.steps] == [("a", "1"), ("b", "2")]
+    assert menu.buttons[0].label == "play" and page.layout.width == 300
+    with pytest.raises(ValueError):
+        plotting.slider_page(page, ["1"])
