@@ -75,7 +75,7 @@ COMPARED += [
 def train_tokenizer(texts: Sequence[str], n_vocab: int = 4096) -> Tokenizer:
     """Train a WordPiece tokenizer by the published recipe: lower case without accents.
 
-    Punctuation and single digits stand alone; [UNK] is 0, [BOS], which is put first, 1, and [EOS] 2.
+    Punctuation and single digits stand alone; [UNK] is 0, [BOS], which is put first, 1, [EOS] 2, the rest sorted.
     """
     tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIALS[0]))
     cleaning = [normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()]
@@ -87,6 +87,9 @@ def train_tokenizer(texts: Sequence[str], n_vocab: int = 4096) -> Tokenizer:
     if (size := tokenizer.get_vocab_size()) != n_vocab:
         found = f"{len(texts)} texts yield {size} tokens, not {n_vocab}"
         raise ValueError(f"train_tokenizer: {found}: give more text or fewer tokens")
+    # The trainer numbers equally frequent tokens by chance, and an interrupted run goes on with the same numbers.
+    ordered = [*SPECIALS, *sorted(tokenizer.get_vocab().keys() - set(SPECIALS))]
+    tokenizer.model = models.WordPiece({token: i for i, token in enumerate(ordered)}, unk_token=SPECIALS[0])
     return tokenizer
 
 
