@@ -443,7 +443,8 @@ def evaluate(model: BilinearTransformer, stories: Sequence[Sequence[int]], batch
     was_training, order = model.training, sorted(stories, key=len)
     model.eval()
     with torch.no_grad():
-        parts = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+        # From the longest on: a batch then fits into the memory that an earlier one gave back.
+        parts = (order[start : start + batch_size] for start in reversed(range(0, len(order), batch_size)))
         total = sum(summed_loss(model, part).item() for part in parts)
     model.train(was_training)
     return total / sum(len(story) - 1 for story in stories)
@@ -475,12 +476,14 @@ def mlp_inputs(
     inputs = torch.empty(starts[-1], model.config.d_model, dtype=model.w_u.dtype)
     order = sorted(range(len(stories)), key=lambda i: len(stories[i]))
     report = progress(len(order), "activations")
-    for start in range(0, len(order), batch_size):
+    for done, start in enumerate(
+        reversed(range(0, len(order), batch_size)), 1
+    ):  # from the longest on, as in `evaluate`
         rows = order[start : start + batch_size]
         x = trace(model, padded([stories[i] for i in rows])[0])["mlp_in"]
         for i, of_story in zip(rows, x, strict=True):
             inputs[starts[i] : starts[i + 1]] = of_story[: len(stories[i])]
-        report(start + len(rows))
+        report(min(done * batch_size, len(order)))
     return inputs
 
 
@@ -613,5 +616,6 @@ def list_scores(
     mean = paths.mean(2, keepdim=True)
     # The variance of v . token over the vocabulary is v^T C v, so no direction needs the scores of all tokens.
     covariance = (paths - mean) @ (paths - mean).mT / paths.shape[2]
-    variance = einsum(vectors, covariance @ vectors, "d n, path d n -> path n")
+    # Not by einsum: it takes a product for each direction, whose threads wait for each other on a busy machine.
+    variance = (vectors * (covariance @ vectors)).sum(1)
     return (paths[:, :, words].mean(2) - mean[:, :, 0]) @ vectors / variance.double().sqrt().to(variance)

@@ -87,7 +87,7 @@ def train_tokenizer(texts: Sequence[str], n_vocab: int = 4096) -> Tokenizer:
     if (size := tokenizer.get_vocab_size()) != n_vocab:
         found = f"{len(texts)} texts yield {size} tokens, not {n_vocab}"
         raise ValueError(f"train_tokenizer: {found}: give more text or fewer tokens")
-    # The trainer numbers equally frequent tokens by chance, and an interrupted run goes on with the same numbers.
+    # The trainer numbers equally frequent tokens by chance; an interrupted run needs the same numbers again.
     ordered = [*SPECIALS, *sorted(tokenizer.get_vocab().keys() - set(SPECIALS))]
     tokenizer.model = models.WordPiece({token: i for i, token in enumerate(ordered)}, unk_token=SPECIALS[0])
     return tokenizer
@@ -254,11 +254,19 @@ def train(model: BilinearTransformer, texts: dict[str, data.Stories], recipe: Pr
     """Train on texts["train"] in place, with a tokenizer of those texts unless the model has one; return the history.
 
     The validation loss is of every fourth text of texts["validation"]. The state of a run is kept under build/weights/
-    until its end, by recipe, texts and code: an interrupted run goes on from there when it is called again.
+    until its end, by tokenizer, recipe, texts and code: an interrupted run goes on from there when it is called again.
     """
-    key = [type(model), asdict(model.config), dict(model.state_dict()), recipe, texts, pretrain]
-    key = hashlib.sha256(runs.identity(key).encode()).hexdigest()[:16]
     model.tokenizer = model.tokenizer or train_tokenizer(texts["train"].texts, model.config.n_vocab)
+    key = [
+        type(model),
+        asdict(model.config),
+        dict(model.state_dict()),
+        model.tokenizer.to_str(),
+        recipe,
+        texts,
+        pretrain,
+    ]
+    key = hashlib.sha256(runs.identity(key).encode()).hexdigest()[:16]
     stories, validation = (model.encode(texts[split].texts) for split in ("train", "validation"))
     resume = ROOT / "build" / "weights" / f"tinystories-{key}-resume.safetensors"
     return pretrain(model, stories, validation[::4], recipe, resume)

@@ -87,7 +87,7 @@ def word_columns(
     scores = np.asarray(scores)
     limits = np.abs(scores).max(1) if limits is None else np.asarray(limits)
     fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 4.0))
-    plotting.signed_map(ax, (scores / limits[:, None]).T, vmax=1)
+    plotting.signed_map(ax, (scores / limits[:, None]).T, vmax=1.0)
     ax.set_aspect("auto")
     for (column, row), score in np.ndenumerate(scores):
         ((_, ink),) = plotting.token_colours([score], limits[column])
