@@ -548,7 +548,7 @@ def effects_of_holding(
     `before` says which verb stands next at each position; NaN for a verb that is never said. See `changes_by_holding`.
     """
     changes = changes_by_holding(model, x, upcoming, vectors, torch.tensordot(mean, vectors, 1))
-    return changes @ before.float() / before.sum(0)
+    return changes @ before.to(changes) / before.sum(0)
 
 
 def effects_of_fitted(
@@ -566,13 +566,13 @@ def effects_of_fitted(
     """
     halves = (odd, ~odd)
     there = torch.stack([before[half].any(0) for half in halves]).all(0)
-    effects = torch.full((len(there), len(there)), torch.nan)
+    effects = x.new_full((len(there), len(there)), torch.nan)
     effects[there] = 0
     for fit, held in (halves, halves[::-1]):
         differences = [x[fit & verb].mean(0) - x[fit & ~verb].mean(0) for verb in before.T[there]]
         units = F.normalize(torch.stack(differences, dim=1), dim=0)
         changes = changes_by_holding(model, x[held], upcoming[held], units, mean @ units)
-        effects[there] += changes @ before[held].float() / before.sum(0)
+        effects[there] += changes @ before[held].to(changes) / before.sum(0)
     return effects
 
 
