@@ -901,7 +901,7 @@ results.save_page(drawing.explorer(shown, PATHS), "token_explorer", alt=alt)
 # ## The optimiser's part
 #
 # What can be read off weights depends on how they were trained. The published model was trained with AdamW; the first release of this repository with Muon, which orthogonalises each update of a matrix, at learning rate 0.008 and weight decay 0.5. That setting had been chosen for Muon, and yet AdamW reached the lower loss with it. Does the order hold where each optimiser is at its best?
-# Rates from 0.004 to 0.032 and decays from 0.125 to 1 were tried with both optimisers in trainings of a quarter of an epoch, and three settings, one with decay 0.0625, in a whole one, a single run each ([the card](../checkpoints/tinystories/README.md) has the numbers). Rate 0.016 with decay 0.25 came out lowest for both; for AdamW over a whole epoch by only 0.004. Below are two runs of six epochs of each optimiser at either setting, *first* and *best*, on the same text, tokenizer, steps and noise. The measures are those of this notebook, taken by `sweeps/02_tinystories.py`.
+# Rates from 0.004 to 0.032 and decays from 0.125 to 1 were tried with both optimisers in trainings of a quarter of an epoch, and three settings, one with decay 0.0625, in a whole one, a single run each ([the card](../checkpoints/tinystories/README.md) has the numbers). Rate 0.016 with decay 0.25 came out lowest for both; for AdamW over a whole epoch by only 0.004. Below are two runs of six epochs of each optimiser at either setting, *first* and *best*, on the same text, tokenizer, steps and noise. The measures are those of this notebook, taken by `sweeps/tinystories.py`.
 
 # %%
 for folder in (transformer.RELEASED, CONTROL):
