@@ -38,12 +38,13 @@ robustness: $(ENV) ## run every notebook with three further seeds, under build/r
 
 verify: $(ENV) ## judge claims.yml by the records, hold figures/ against them, write CLAIMS.md, figures/README.md and README's table; no run
 	@$(BIN)/python -m reproduce verify $(GIVEN)
+	@$(BIN)/python -m sweeps verify
 
-test: $(ENV) ## the fast tests, at most two minutes
-	@$(BIN)/python -m pytest -m "not slow"
+test: $(ENV) ## the fast tests, at most two minutes on two idle cores
+	@$(BIN)/python -m pytest -n 2 -m "not slow and not committed"
 
 test-all: $(ENV) ## all tests; tests/README.md says which are slow and why
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 -m "not committed"
 
 lint: $(ENV) ## ruff, and the one direction in which the packages import
 	@$(BIN)/ruff check .
