@@ -110,7 +110,7 @@ results.save_figure(fig, "opening", alt=alt)
 
 # %% [markdown]
 # **Figure `opening`.** Above: for each digit one pattern of unit norm, made from the weights alone. Below: one test image of a 3 with six times the pattern added (drawn from -0.5, white, to 1.5, black), and what the
-# network calls it, in colour where the pattern has turned the 3 into its digit. Dots mark pixels that are clipped by the colour scale, here and below. $\mu$ is the pattern's eigenvalue, explained below; *mean* is the mean of its activation $\mu (p \cdot x)^2$ over the training images. Seven of the nine patterns for other digits turn this 3; those for 7 and 9 do not. (Compare Figure 7 of the follow-up paper.)
+# network calls it, in colour where the pattern has turned the 3 into its digit. Dots mark pixels that are clipped by the colour scale, here and below. $\mu$ is the pattern's eigenvalue, explained below; *mean* is the mean of its activation $\mu (p \cdot x)^2$ over the training images. Six of the nine patterns for other digits turn this 3; those for 2, 7 and 9 do not. (Compare Figure 7 of the follow-up paper.)
 #
 # **How to read a red-blue map.** A pattern $p$ acts on an image $x$ through $\mu$ times the square $(p \cdot x)^2$. That is interference, not a heat map: ink on the red pixels alone activates the pattern,
 # ink on the blue pixels alone activates it as well, and ink on both cancels. A pattern asks: is there ink *in the one place or the other, but not in both*? (Compare Figure 2A of the follow-up paper.)
@@ -764,13 +764,13 @@ results.record(accuracy=paper.test_accuracy.mean())
 results.findings(rows)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-turned = {c: patterns[c] for c in (4, 5, 6)}
+turned = {c: patterns[c] for c in (4, 5)}
 fig = drawing.cover(turned, pushed[0] - 6 * patterns[0], model(pushed).argmax(1).tolist())
-alt = "Red-blue patterns for the digits 4, 5 and 6; below each a handwritten 3 with the pattern added, and what the network calls it."
+alt = "Red-blue patterns for the digits 4 and 5; below each a handwritten 3 with the pattern added, and what the network calls it."
 results.save_figure(fig, "cover", alt=alt, show=False)
 
 # %% [markdown]
-# **Figure `cover`.** The cover: the patterns for 4, 5 and 6, and the 3 of figure `opening` with each added; below, the name that the network gives it.
+# **Figure `cover`.** The cover: the patterns for 4 and 5, and the 3 of figure `opening` with each added; below, the name that the network gives it.
 #
 # The original notebook states no numbers; its pictures are those above. The last column holds what the follow-up paper states of its one-layer models.
 #

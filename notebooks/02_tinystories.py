@@ -61,8 +61,10 @@ if "google.colab" in sys.modules:
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from draw import tinystories as drawing
 
-from paper_utils import bilinear, data, hub, plotting, results, transformer
+from paper_utils import bilinear, data, hub, plotting, results, training, transformer
+from paper_utils.spectra import effective_rank
 
 plt.rcParams.update(plotting.STYLE)
 QUICK = MODE == "quick"
@@ -103,16 +105,13 @@ before = upcoming[:, None] == torch.tensor(model.token_ids(verbs))  # [position 
 at, mean = before.any(1).nonzero().flatten(), x.mean(0)  # the positions right before a verb
 contrasts = [transformer.output_direction(model, verb, [v for v in verbs if v != verb]) for verb in verbs]
 own = torch.stack([transformer.strongest_eigenvector(model, contrast) for contrast in contrasts], dim=1)
-changes = transformer.changes_by_holding(model, x[at], upcoming[at], own, mean @ own)  # [vector position]
-effects = changes @ before[at].float() / before.sum(0)  # [vector verb]
+here = x[at], upcoming[at], before[at]
+changes = transformer.changes_by_holding(model, *here[:2], own, mean @ own)  # [vector position]
+effects = transformer.effects_of_holding(model, *here, own, mean)  # [vector verb]: their means right before each verb
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(5.2, 4.0))
-limit = effects[effects.isfinite()].abs().max().item()
-image = plotting.signed_map(ax, effects, limit, numbers="+.2f")
-ax.set(xticks=range(len(verbs)), xticklabels=verbs, yticks=range(len(verbs)), yticklabels=verbs)
-ax.set(xlabel="verb that the text goes on with", ylabel="verb whose strongest eigenvector is held at its mean")
-fig.colorbar(image, ax=ax, label="mean change of its log probability (nats)")
+drawing.held(ax, effects, verbs)
 alt = "Ten by ten verbs: holding a verb's eigenvector at its mean lowers the log probability of that verb and of few others."
 results.save_figure(fig, "held", alt=alt)
 
@@ -171,12 +170,15 @@ SHOWN = [-1, -2, -3, -4, 0, 1, 2, 3]  # the eight eigenvectors whose top inputs 
 words = [i for i in counts.argsort(descending=True).tolist() if vocabulary[i].isalpha()][: 50 if QUICK else 500]
 
 
+@training.one_thread  # small matrices: threads would wait for each other
 def decomposed(directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Of each direction: all eigenvalues, the eight eigenvectors SHOWN, and the one of largest |eigenvalue|."""
-    found = [torch.linalg.eigh(model.interaction(direction)) for direction in directions]
-    largest = [vectors[:, values.abs().argmax()] for values, vectors in found]
-    eight = [vectors[:, SHOWN] for _, vectors in found]
-    return torch.stack([values for values, _ in found]), torch.stack(eight), torch.stack(largest, dim=1)
+    n, width = directions.shape
+    values, eight, largest = torch.empty(n, width), torch.empty(n, width, len(SHOWN)), torch.empty(width, n)
+    for i, direction in enumerate(directions):
+        values[i], vectors = torch.linalg.eigh(model.interaction(direction))
+        eight[i], largest[:, i] = vectors[:, SHOWN], vectors[:, values[i].abs().argmax()]
+    return values, eight, largest
 
 
 word_values, word_eight, word_strongest = decomposed(model.w_u[words])
@@ -186,47 +188,24 @@ opposite = torch.where(-verb_values[:, 0] > verb_values[:, -1], verb_eight[:, :,
 other_words = [i for i, word in enumerate(words) if vocabulary[word] not in verbs][::8]
 generator = torch.Generator().manual_seed(SEED)
 random = torch.nn.functional.normalize(torch.randn(len(mean), len(other_words), generator=generator), dim=0)
-baselines, tried = {}, {"other words": word_strongest[:, other_words], "random": random, "opposite end": opposite}
-for name, vectors in tried.items():
-    found = transformer.changes_by_holding(model, x[at], upcoming[at], vectors, mean @ vectors)
-    baselines[name] = found @ before[at].float() / before.sum(0)  # [vector verb]
+tried = {"other words": word_strongest[:, other_words], "random": random, "opposite end": opposite}
+baselines = {name: transformer.effects_of_holding(model, *here, vectors, mean) for name, vectors in tried.items()}
 
-# %%
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
 own_effect, said = effects.diagonal(), before.any(0)  # in quick mode a verb may not be said at all
 intervals = [interval(changes[i][b], at[b]) if (b := before[at, i]).any() else [np.nan] * 3 for i in range(len(verbs))]
 fifth = baselines["other words"].quantile(0.05, dim=0)
-elsewhere = effects[:, said][~torch.eye(len(verbs), dtype=bool)[:, said]]
+apart = ~torch.eye(len(verbs), dtype=bool)
 results.record(
     held_own_mean=own_effect[said].mean(),
-    held_others_mean=elsewhere.mean(),
-    held_opposite_mean=baselines["opposite end"].diagonal()[said].mean(),
+    held_others_mean=effects[:, said][apart[:, said]].mean(),
     held_token=intervals[0],
-    held_lowest_of_other_words=baselines["other words"][:, said].min(0).values.mean(),
-    held_lowest_words=[str(vocabulary[words[other_words[i]]]) for i in baselines["other words"].mean(1).argsort()[:4]],
-    held_random_lowest=baselines["random"][:, said].min(),
     verbs_said=int(said.sum()),
     verbs_beyond_other_words=int((own_effect < fifth).sum()),
-    verbs_interval_beyond=sum(high < low for (*_, high), low in zip(intervals, fifth.tolist(), strict=True)),
 )
-
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
-fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.8))
-for place, (name, colour) in zip((0.12, 0.3), (("other words", plotting.GREEN), ("random", "0.6")), strict=True):
-    for i, found in enumerate(baselines[name].T.numpy()):
-        dots = {"color": colour, "markersize": 2.5, "label": "_" * i + f"{name} ({len(found)})"}
-        ax.plot(np.full(len(found), i + place), found, ".", **dots)
-own_style = {"color": plotting.VERMILLION, "markersize": 4, "capsize": 3, "fmt": "o"}
-for i, (value, low, high) in enumerate(intervals):
-    label = "_" * i + "own eigenvector, 95 % over stories"
-    ax.errorbar(i - 0.1, value, [[value - low], [high - value]], label=label, **own_style)
-    ax.text(i - 0.22, value, f"{value:+.2f}", ha="right", va="center", fontsize=7, color=plotting.VERMILLION)
-style = {"mfc": "none", "color": plotting.VERMILLION, "markersize": 4, "label": "eigenvector of the opposite end"}
-ax.plot(np.arange(len(verbs)) - 0.1, baselines["opposite end"].diagonal(), "s", **style)
-ax.axhline(0, color="0.7", linewidth=0.6, zorder=0)
-names = [f"{v}\n({n})" for v, n in zip(verbs, before.sum(0).tolist(), strict=True)]
-ax.set(xticks=range(len(verbs)), xticklabels=names, xlim=(-0.8, len(verbs) - 0.4))
-ax.set(ylabel="change of log p(verb) (nats)", xlabel="verb (positions right before it)")
-fig.legend(loc="outside upper center", ncols=4)
+nulls = (baselines[name] for name in ("other words", "random"))
+ends = baselines["opposite end"].diagonal()
+fig = drawing.baselines(verbs, before.sum(0).tolist(), intervals, ends, *nulls)
 alt = "For each verb the change of its log probability by holding its own eigenvector, with interval, against eigenvectors of other words and random directions."
 results.save_figure(fig, "held_baselines", alt=alt)
 
@@ -266,12 +245,12 @@ n_tokens = len(upcoming) - len(encoded)
 loss = transformer.evaluate(model, encoded)
 bits = loss * n_tokens / transformer.characters_covered(model, stories.texts) / np.log(2)
 parameters = sum(weight.numel() for weight in model.parameters())
-results.record(weights=model.name, parameters=parameters, nats_per_token=loss, bits_per_character=bits)
 print(f"{loss:.3f} nats per token, {bits:.3f} bits per character, over {n_tokens:,} tokens ({stories.source})\n")
 for text in model.sample(3, SEED, "Once upon a time", n_tokens=60):
     print(text, "...\n")
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
+results.record(weights=model.name, parameters=parameters, nats_per_token=loss, bits_per_character=bits)
 cards = [json.loads((folder / "card.json").read_text()) for folder in (transformer.RELEASED, CONTROL)]
 COLOURS = {"AdamW": plotting.BLUE, "Muon": plotting.ORANGE}
 fig, ax = plt.subplots(figsize=(4.6, 2.4))
@@ -301,22 +280,21 @@ results.save_figure(fig, "learning_curves", alt=alt)
 
 # %%
 direction = contrasts[0]
-gate = einsum(direction, model.w_p[0], "out, out hidden -> hidden")
-q = einsum(gate, model.w_l[0], model.w_r[0], "hidden, hidden in1, hidden in2 -> in1 in2")
+written = einsum(direction, model.w_p[0], "out, out hidden -> hidden")
+q = einsum(written, model.w_l[0], model.w_r[0], "hidden, hidden in1, hidden in2 -> in1 in2")
 q = (q + q.T) / 2
 assert torch.allclose(q, model.interaction(direction), atol=1e-5)
 values, vectors = bilinear.eigendecompose(q)
 strongest = int(values.abs().argmax())
 strongest -= len(values) if strongest > len(values) / 2 else 0
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
 results.record(
     eigenvalue_min=values[0],
     eigenvalue_max=values[-1],
     eigenvalue_ratio=values[0].abs() / values[-1],
-    participation_ratio=values.abs().sum() ** 2 / values.square().sum(),
+    participation_ratio=effective_rank(values),
     strongest_eigenvector=strongest,
 )
-
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
 # Read off the picture of the original notebook (commit 19987d7 of tdooms/bilinear-decomposition), each within 0.03.
 PUBLISHED = dict(enumerate([-3.18, -1.11, -0.98, -0.85])) | {100: -0.31, 200: -0.17, 300: -0.09, 400: -0.03, 500: 0.0}
 PUBLISHED |= {600: 0.03, 700: 0.08, 800: 0.15, 900: 0.27, 1000: 0.58} | dict(enumerate([0.97, 1.0, 1.12, 1.21], 1020))
@@ -359,43 +337,14 @@ def ends(vector: torch.Tensor, columns: torch.Tensor, n: int = 10) -> tuple[torc
 
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-import html
-
-
-def table_html(title: str, headings: list[str], scores: torch.Tensor, tokens: list[list[str]]) -> str:
-    """Columns of words with their scores as text that can be selected, on one scale of colours; all escaped."""
-    limit, columns = scores.abs().max().item(), zip(tokens, scores.tolist(), strict=True)
-    texts = [([f"{t} {v:+.2f}" for t, v in zip(names, column, strict=True)], column) for names, column in columns]
-    cells = [plotting.coloured_html(text, column, limit, "td") for text, column in texts]
-    rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
-    heads = "".join(f'<th style="text-align:left">{html.escape(heading)}</th>' for heading in headings)
-    return f"<table><caption>{html.escape(title)}</caption><tr>{heads}</tr>{rows}</table>"
-
-
-def draw_table(headings: list[str], scores: np.ndarray, tokens: list[list[str]], limits: np.ndarray) -> plt.Figure:
-    """The same as a picture: a column of words each, ten of either end, coloured up to its limit."""
-    fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 4.0))
-    plotting.signed_map(ax, (scores / limits[:, None]).T, vmax=1)
-    ax.set_aspect("auto")
-    for (column, row), score in np.ndenumerate(scores):
-        ((_, ink),) = plotting.token_colours([score], limits[column])
-        text = tokens[column][row].replace("$", r"\$") + (f" {score:+.2f}" if len(tokens) < 8 else "")
-        ax.text(column, row, text, color=ink, fontsize=7, **plotting.CENTRED)
-    ax.axhline(scores.shape[1] / 2 - 0.5, color="0.3", linewidth=0.8)
-    ax.set_xticks(range(len(headings)), headings)
-    ax.xaxis.tick_top()
-    return fig
-
-
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
 def word_table(index: int, columns: torch.Tensor, name: str) -> None:
     """An eigenvector in words: the table of text, and the figure of the same."""
     scores, tokens = ends(vectors[:, index], columns)
     names = [[str(vocabulary[i]) for i in column] for column in tokens]
     which = "all tokens" if columns is everything else f"tokens seen {MIN_COUNT} times or more"
     title = f'"{TOKEN}", eigenvector {index} (λ = {values[index]:.2f}), {which} ({WEIGHTS})'
-    display(HTML(table_html(title, PATHS, scores, names)))
-    fig = draw_table(PATHS, scores.numpy(), names, np.full(len(PATHS), scores.abs().max().item()))
+    display(HTML(drawing.table_html(title, PATHS, scores, names)))
+    fig = drawing.word_columns(PATHS, scores, names, np.full(len(PATHS), scores.abs().max().item()))
     fig.suptitle(title, fontsize=8)
     alt = f"Table of words by path for eigenvector {index} of {TOKEN}, {which}: ten highest in red, ten lowest in blue."
     results.save_figure(fig, name, alt=alt, show=False)
@@ -430,7 +379,7 @@ for k in (strongest, *EIGENVECTORS):
     columns.append((f"here: {k},\n{PATHS[widest]}", names, scores[widest].tolist()))
 scores = np.array([scores for *_, scores in columns])
 headings, names, _ = zip(*columns, strict=True)
-fig = draw_table(headings, scores, names, np.abs(scores).max(1))
+fig = drawing.word_columns(headings, scores, names)
 alt = "Five columns of words: two of the original notebook's tables, and three of eigenvectors here."
 results.save_figure(fig, "published_words", alt=alt)
 
@@ -447,8 +396,7 @@ results.save_figure(fig, "published_words", alt=alt)
 
 # %%
 LISTS = {
-    "swim": "swim swimming swam water pool sea ocean lake river pond beach boat ship fish shark whale dolphin duck frog "
-    "turtle crab shell sand wave waves splash splashed wet dive float island",
+    "swim": transformer.SWIMMING,
     "eat": "eat eating ate food hungry bread apple apples cake cookie cookies soup pizza lunch dinner breakfast delicious "
     "yummy tasty fruit candy banana sandwich cheese snack milk chocolate cream kitchen plate bowl",
 }
@@ -464,7 +412,7 @@ least = MIN_COUNT if stories.source == "tinystories" else 0  # a few sampled sto
 common = (counts >= least).nonzero().flatten()
 column = {token: i for i, token in enumerate(vocabulary[common])}
 listed = {name: [column[word] for word in text.split() if word in column] for name, text in LISTS.items()}
-TEN = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]  # whatever OTHERS are
+TEN = transformer.VERBS  # whatever OTHERS are
 tested = [transformer.output_direction(model, verb, [v for v in TEN if v != verb]) for verb in ("swim", "eat")]
 eight = dict(zip(("swim", "eat"), decomposed(torch.stack(tested))[1], strict=True))
 of_a_list = {word for text in LISTS.values() for word in text.split()}
@@ -492,20 +440,21 @@ nulls = [{kind: best(sets, name) for kind, sets in NULLS.items()} for name, _ in
 strong = [torch.cat([null["other words"], null["contrasts"]]) for null in nulls]
 p = torch.stack([(1 + (null >= s).sum()) / (1 + len(null)) for null, s in zip(strong, statistics, strict=True)])
 p = (len(TESTS) * p).clamp(max=1)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+maps = [transformer.list_scores(eight[verb], paths[:, :, common], listed[verb]).T for verb in ("swim", "eat")]
+where = np.unravel_index(int(maps[0].abs().argmax()), maps[0].shape)
 results.record(
     swim_score=statistics[0],
     eat_score=statistics[1],
     swim_score_without_forms=statistics[2],
     published_score=statistics[3],
+    swim_best_eigenvector=SHOWN[where[0]],
+    swim_best_path=PATHS[where[1]],
+    published_beyond_nulls=statistics[3] - strong[3].max(),
     lists_p_corrected=p[:4].max(),
     controls_p_corrected=p[4:].min(),
-    swim_null_95=nulls[0]["other words"].quantile(0.95),
-    swim_null_highest=strong[0].max(),
-    swim_random_highest=nulls[0]["random"].max(),
-    published_null_highest=strong[3].max(),
 )
-
-# %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 2.8))
 colours = dict(zip(NULLS, (plotting.GREEN, plotting.PINK, "0.6"), strict=True))
 for i, null in enumerate(nulls):
@@ -532,10 +481,7 @@ results.save_figure(fig, "word_list_test", alt=alt)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.8))
-maps = [transformer.list_scores(eight[verb], paths[:, :, common], listed[verb]).T for verb in ("swim", "eat")]
 limit = max(found.abs().max().item() for found in maps)
-where = np.unravel_index(int(maps[0].abs().argmax()), maps[0].shape)
-results.record(swim_best_eigenvector=SHOWN[where[0]], swim_best_path=PATHS[where[1]])
 for ax, verb, found in zip(axes, ("swim", "eat"), maps, strict=True):
     image = plotting.signed_map(ax, found, limit, numbers="+.1f")
     ax.set_aspect("auto")
@@ -569,39 +515,23 @@ measured = {
     name: {part: interval(v[where], where) for part, v in (*parts.items(), ("sum", sum(parts.values())))}
     for name, where in places.items()
 }
-
-results.record(
-    constant_part=measured["everywhere"]["constant"][0],
-    sum_before_token=measured[f"before {TOKEN}"]["sum"],
-    sum_before_others=measured["before the other verbs"]["sum"],
-    linear_before_token=measured[f"before {TOKEN}"]["linear"][0],
-    quadratic_before_token=measured[f"before {TOKEN}"]["quadratic"][0],
-)
-
-
-# %%
-def auc(score: torch.Tensor, positive: torch.Tensor) -> float:
-    """How often a score is higher at a positive position than at a negative one, 0.5 by chance."""
-    n = positive.sum().item()
-    ranks = score.argsort().argsort().double()[positive].sum().item()
-    return (ranks - n * (n - 1) / 2) / (n * (len(score) - n))
-
-
 detection = []  # of each verb said, at the positions before one of the ten: by the linear part, the quadratic, both
 for i in said.nonzero().flatten().tolist():
     lam = own[:, i] @ model.interaction(contrasts[i]) @ own[:, i]
     r = x[at] @ own[:, i] - mean @ own[:, i]
     scores = (2 * lam * (mean @ own[:, i]) * r, lam * r.square(), lam * (x[at] @ own[:, i]).square())
-    detection.append([auc(score, before[at, i]) for score in scores])
+    detection.append([transformer.auc(score, before[at, i]) for score in scores])
 detection = np.array(detection)
-results.record(
-    auc_linear=detection[:, 0].mean(),
-    auc_quadratic=detection[:, 1].mean(),
-    auc_whole=detection[:, 2].mean(),
-    auc_linear_lowest=detection[:, 0].min(),
-)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
+results.record(
+    constant_part=measured["everywhere"]["constant"][0],
+    sum_before_token=measured[f"before {TOKEN}"]["sum"],
+    sum_before_others=measured["before the other verbs"]["sum"],
+    auc_linear=detection[:, 0].mean(),
+    auc_quadratic=detection[:, 1].mean(),
+    auc_quadratic_either_way=np.maximum(detection[:, 1], 1 - detection[:, 1]).mean(),
+)
 fig, (left, right) = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.7))
 tones = {"constant": "0.6", "linear": plotting.VERMILLION, "quadratic": plotting.SKY, "sum": "k"}
 for i, found in enumerate(measured.values()):
@@ -639,41 +569,17 @@ results.save_figure(fig, "parts", alt=alt)
 # a product of two directions. If one factor hardly varies from position to position, the product follows the other: it is linear in effect. Of the two, the *gate* is the one whose projection lies farther from 0, in its own standard deviations over all text, and the *topic* the other; no verb decides it. Both are then held at their means like the eigenvectors above. That little happens when the gate is held says only that it varies little, by which it was chosen; it was not set to 0.
 
 # %%
-factors = []  # of each verb: topic and gate, unit vectors [d_model 2]
-for contrast in contrasts:
-    lam, v = torch.linalg.eigh(model.interaction(contrast))
-    plus, minus = lam[-1].sqrt() * v[:, -1], (-lam[0]).sqrt() * v[:, 0]
-    ends_form = (x[at] @ plus).square() - (x[at] @ minus).square()
-    assert torch.allclose(ends_form, (x[at] @ (plus + minus)) * (x[at] @ (plus - minus)), atol=1e-3)
-    both = torch.nn.functional.normalize(torch.stack([plus + minus, plus - minus], dim=1), dim=0)
-    off = (mean @ both).abs() / (x @ both).std(0)
-    factors.append(both[:, off.argsort()])
+factors = torch.stack([transformer.topic_and_gate(model, contrast, x) for contrast in contrasts])  # [verb d_model 2]
 held_factors, alike = {}, {}
-for name, unit in zip(("topic", "gate"), torch.stack(factors, dim=1).unbind(2), strict=True):
-    moved = transformer.changes_by_holding(model, x[at], upcoming[at], unit, mean @ unit)
-    held_factors[name], alike[name] = moved @ before[at].float() / before.sum(0), (unit.T @ unit).abs()
-apart = ~torch.eye(len(verbs), dtype=bool)
-results.record(
-    topic_own_mean=held_factors["topic"].diagonal()[said].mean(),
-    topic_others_mean=held_factors["topic"][apart & said].mean(),
-    gate_own_mean=held_factors["gate"].diagonal()[said].mean(),
-    topics_alike=alike["topic"][apart].mean(),
-    gate_own_absolute=held_factors["gate"].diagonal()[said].abs().mean(),
-    gates_alike=alike["gate"][apart].mean(),
-)
+for name, unit in zip(("topic", "gate"), factors.permute(2, 1, 0), strict=True):
+    held_factors[name] = transformer.effects_of_holding(model, *here, unit, mean)
+    alike[name] = (unit.T @ unit).abs()
 
 # %% [markdown]
 # Beside them stands a direction that knows the text: the mean of what the MLP reads before the verb, less the mean before the other nine. It is fitted to half of the stories and held in the other half, both ways.
 
 # %%
-halves = [at[story[at] % 2 == half] for half in (0, 1)]
-fitted = torch.full((len(verbs),), torch.nan)
-fitted[(often := torch.stack([before[half].any(0) for half in halves]).all(0))] = 0
-for fit, there in (halves, halves[::-1]):
-    differences = [x[fit[verb]].mean(0) - x[fit[~verb]].mean(0) for verb in before[fit].T[often]]
-    unit = torch.nn.functional.normalize(torch.stack(differences, dim=1), dim=0)
-    moved = transformer.changes_by_holding(model, x[there], upcoming[there], unit, mean @ unit)
-    fitted[often] += (moved @ before[there][:, often].float() / before[:, often].sum(0)).diagonal()
+fitted = transformer.effects_of_fitted(model, *here, story[at] % 2 == 1, mean).diagonal()
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 3.0), width_ratios=[1.25, 1])
@@ -720,15 +626,6 @@ ax.set_xlabel("held: change of log p(verb) before it, mean over ten verbs (nats)
 fig.legend(loc="outside upper center", ncols=2)
 alt = "Trained models of two optimisers and recipes: the change of a verb's log probability by six ways to choose the direction that is held."
 results.save_figure(fig, "ways_to_hold", alt=alt)
-results.record(
-    own_below_null_least=(runs["own_null"] - runs["own"]).min(),
-    own_below_components_least=(runs["components"] - runs["own"]).min(),
-    topic_over_both_lowest=(runs["topic"] / runs["both"]).min(),
-    fitted_over_topic_often=(runs["fitted_often"] / runs["topic_often"]).tolist(),
-    fitted_over_topic_often_lowest=(runs["fitted_often"] / runs["topic_often"]).min(),
-    fitted_over_topic_spill=(runs["fitted_spill"] / runs["topic_spill"]).tolist(),
-    fitted_over_topic_spill_lowest=(runs["fitted_spill"] / runs["topic_spill"]).min(),
-)
 
 # %% [markdown]
 # **Figure `ways_to_hold`.** A dot a trained model: the mean over ten verbs of the change of the verb's log probability right before it. Farther to the left is more harm to the verb, not a better reading: the fitted direction also changes the other nine verbs more. The topic differs by optimiser more than by run. The strongest eigenvector of one Muon run costs little (−0.48), where its topic costs as much as that of the others: it is one end of two.
@@ -744,8 +641,8 @@ for name, which, i in columns:
     scores.append(found[widest].numpy())
     names.append([str(vocabulary[token]) for token in tokens[widest]])
 title = "gate and topics, each by its strongest path"
-display(HTML(table_html(title, headings, torch.tensor(np.array(scores)), names)))
-fig = draw_table(headings, np.array(scores), names, np.abs(scores).max(1))
+display(HTML(drawing.table_html(title, headings, scores, names)))
+fig = drawing.word_columns(headings, scores, names)
 alt = "Columns of words: the gate of swim and the topics of four verbs, ten words of either end each."
 results.save_figure(fig, "gate_topic_words", alt=alt)
 
@@ -771,13 +668,11 @@ correlations = {}
 for name, where in {"everywhere": everywhere, "before a verb": at}.items():
     found = torch.corrcoef(torch.stack([*forms[:, where], mlp[where], logit[where]]))
     correlations[name] = found[: len(KEPT), -2:]
-results.record(
-    **{f"correlation_{k}": c for k, c in zip(KEPT, correlations["everywhere"][:, 0], strict=True)},
-    **{f"correlation_{k}_before_verbs": c for k, c in zip(KEPT, correlations["before a verb"][:, 0], strict=True)},
-    correlation_logit=correlations["everywhere"][-1, 1],
-)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
+for name, found in correlations.items():
+    ending = "_before_verbs" if name == "before a verb" else ""
+    results.record(**{f"correlation_{k}{ending}": c for k, c in zip((1, 2), found[:2, 0], strict=True)})
 fig, axes = plt.subplots(1, 2, figsize=(plotting.TEXT_WIDTH, 2.4), sharey=True)
 for ax, (name, found), n in zip(axes, correlations.items(), (len(x), len(at)), strict=True):
     for column, what in enumerate(("with the MLP's contribution", "with the whole logit difference")):
@@ -822,7 +717,6 @@ difference = contrasts[0] @ (x[index] + model.transformer.h[0].mlp(x[index][None
 assert torch.allclose(constant + by_token.sum(), difference, atol=1e-3)
 logits = model(torch.tensor([ids]))[0, position, model.token_ids(verbs)]
 assert torch.allclose(difference, logits[0] - logits[1:].mean(), atol=1e-3)
-results.record(position_difference=difference, position_constant=constant)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 largest = by_token.abs().amax(0).topk(min(18, position + 1)).indices.tolist()
@@ -881,17 +775,14 @@ lines = {k: [line_of(s, int(peak_at[s, i]), k) for s in top.indices[:, i].tolist
 swimming = set(LISTS["swim"].split())
 in_water = {k: sum(not swimming.isdisjoint(line[0]) for line in lines[k]) for k in SHOWN}
 middles = [vocabulary[ids[max(0, len(ids) // 2 - 20) : len(ids) // 2 + 1]] for ids in encoded]  # of each story
-results.record(
-    **{f"in_water_{k if k >= 0 else f'minus_{-k}'}": n for k, n in in_water.items()},
-    in_water_chance=8 * np.mean([not swimming.isdisjoint(window) for window in middles]),
-)
-
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-KEY = plotting.tokens_html(["pushes against", "0", "pushes the way that v · x goes"], [-1.0, 0.0, 1.0])
+chance = 8 * np.mean([not swimming.isdisjoint(window) for window in middles])
+results.record(in_water_0=in_water[0], in_water_minus_1=in_water[-1], in_water_chance=chance)
+KEY = drawing.tokens_html(["pushes against", "0", "pushes the way that v · x goes"], [-1.0, 0.0, 1.0])
 page = [f"<b>Key</b> (ends: the largest share of the story): {KEY}"]
 for k in SHOWN:
     page.append(f"<b>eigenvector {k} of {TOKEN}, λ = {values[k]:.2f} ({WEIGHTS})</b>")
-    page += [plotting.tokens_html(*line) for line in lines[k]]
+    page += [drawing.tokens_html(*line) for line in lines[k]]
 display(HTML("\n".join(page)))
 
 # %% [markdown]
@@ -899,13 +790,8 @@ display(HTML("\n".join(page)))
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 for k in SHOWN:
-    fig, ax = plt.subplots(figsize=(plotting.TEXT_WIDTH, 3.2))
-    plotting.token_lines(ax, lines[k])
-    key = plt.cm.ScalarMappable(plt.Normalize(-1, 1), plotting.SIGNED)
-    label = "share of v · x, in units of the story's largest"
-    fig.colorbar(key, ax=ax, orientation="horizontal", aspect=60, pad=0.01, label=label)
     title = f'"{TOKEN}", eigenvector {k} (λ = {values[k]:.2f}): top inputs, and what each adds to the logit'
-    fig.suptitle(f"{title} ({WEIGHTS})", fontsize=8)
+    fig = drawing.top_inputs(lines[k], f"{title} ({WEIGHTS})")
     alt = f"The eight texts in which eigenvector {k} of {TOKEN} acts most, each token coloured by its share."
     results.save_figure(fig, f"top_inputs_{k if k >= 0 else f'minus_{-k}'}", alt=alt, show=k in (-1, 0))
 
@@ -915,6 +801,8 @@ for k in SHOWN:
 # Beside the original notebook's: the last column of each half counts texts with a word of the swimming list among the twenty tokens before the position or at it; `in_water_chance` is how many of eight have one in the middle of any story.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
+import html
+
 PUBLISHED_TOP = {  # of the original notebook: the first and the eighth activation, the tokens in brackets, how many in water
     -1: (7.89, 6.66, "to to at wore ordinary jumped to jumps", 8),
     -2: (5.11, 4.41, "pink pink pink pink fancy white pink red", 3),
@@ -949,13 +837,13 @@ tokens = torch.arange(0, len(vocabulary), 16 if QUICK else 1)
 everyone = transformer.token_spectra(model, tokens) / model.w_u[tokens].norm(dim=1, keepdim=True)
 low, high = -everyone[:, 0], everyone[:, -1]
 often, pieces = (counts[tokens] >= MIN_COUNT).numpy(), np.char.startswith(vocabulary[tokens].astype(str), "##")
-results.record(
-    negative_stronger_share=(low > high)[often].float().mean(),
-    negative_stronger_words=(low > high)[often & ~pieces].float().mean(),
-    negative_stronger_pieces=(low > high)[often & pieces].float().mean(),
-)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
+stronger = (low > high).numpy()
+results.record(
+    negative_stronger_words=stronger[often & ~pieces].mean(),
+    negative_stronger_pieces=stronger[often & pieces].mean(),
+)
 fig, axes = plt.subplots(3, 4, figsize=(plotting.TEXT_WIDTH, 4.0), sharex=True, sharey=True)
 for ax, token, spectrum in zip(axes.flat, SMALL, spectra, strict=True):
     plotting.spectrum(ax, torch.cat([spectrum[:12], spectrum[-12:]]))
@@ -998,59 +886,52 @@ results.save_figure(fig, "all_spectra", alt=alt)
 # The interactive page `token_explorer`, which `make figures` writes under `figures/02_tinystories/pages/`, shows any of the 500 most frequent words: both ends of its spectrum, and its strongest eigenvector in words, with score and count under the pointer; the slider goes through the alphabet.
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-import plotly.graph_objects as go
-
-steps = []
+shown = []
 for i in sorted(range(len(words)), key=lambda i: vocabulary[words[i]]):
-    word, spectrum = str(vocabulary[words[i]]), word_values[i]
     scores, tokens = ends(word_strongest[:, i], frequent, 8)
-    edge, outer = spectrum[spectrum.abs().argmax()], torch.cat([spectrum[:12], spectrum[-12:]])
-    z, shown, seen = (
-        scores.T.numpy().round(2).tolist(),
-        vocabulary[tokens.T.numpy()].tolist(),
-        counts[tokens.T].tolist(),
-    )
-    frame = {"y": [outer.numpy().round(3).tolist(), None], "z": [None, z]}
-    frame |= {"text": [None, shown], "customdata": [None, seen]}
-    title = f"{html.escape(word)}, seen {counts[words[i]]:,} times; its strongest eigenvector, λ = {edge:.2f}, in words"
-    steps.append({"label": word, "method": "update", "args": [frame, {"title.text": title}, [0, 1]]})
-first, title, _ = steps[0]["args"]
-ranks = [f"{n} from the bottom" for n in range(1, 13)] + [f"{n} from the top" for n in range(12, 0, -1)]
-line = go.Scatter(x=ranks, y=first["y"][0], mode="lines", line_shape="hvh", fill="tozeroy", line_color="#555")
-line.hovertemplate = "%{x}: %{y:.3f}<extra></extra>"
-table = go.Heatmap(z=first["z"][1], x=PATHS, text=first["text"][1], customdata=first["customdata"][1])
-table.update(xaxis="x2", yaxis="y2", texttemplate="%{text}", colorscale="RdBu_r", zmid=0, colorbar_title="score")
-table.hovertemplate = "%{x}, %{text}: %{z:.2f}, seen %{customdata} times<extra></extra>"
-explorer = go.Figure([line, table]).update_layout(template="plotly_white", width=980, height=620, showlegend=False)
-explorer.update_layout(sliders=[{"steps": steps, "currentvalue": {"prefix": "word: "}, "pad": {"t": 50}}])
-explorer.update_layout(title=title["title.text"], yaxis_title="eigenvalue", xaxis2={"domain": [0.38, 1], "side": "top"})
-explorer.update_xaxes(selector=0, domain=[0, 0.3], title="both ends of the spectrum", showticklabels=False)
-explorer.update_layout(yaxis2={"anchor": "x2", "autorange": "reversed", "showticklabels": False})
+    word = {"word": str(vocabulary[words[i]]), "count": int(counts[words[i]])}
+    word |= {"eigenvalue": word_values[i][word_values[i].abs().argmax()].item()}
+    word |= {"ends": torch.cat([word_values[i][:12], word_values[i][-12:]]).numpy().round(3).tolist()}
+    word |= {"tokens": vocabulary[tokens.T.numpy()].tolist(), "counts": counts[tokens.T].tolist()}
+    shown.append(word | {"scores": scores.T.numpy().round(2).tolist()})
 alt = f"The {len(words)} most frequent words: the spectrum of each, and its strongest eigenvector in words"
-results.save_page(explorer, "token_explorer", alt=alt)
+results.save_page(drawing.explorer(shown, PATHS), "token_explorer", alt=alt)
 
 # %% [markdown]
 # ## The optimiser's part
 #
 # What can be read off weights depends on how they were trained. The published model was trained with AdamW; the first release of this repository with Muon, which orthogonalises each update of a matrix, at learning rate 0.008 and weight decay 0.5. That setting had been chosen for Muon, and yet AdamW reached the lower loss with it. Does the order hold where each optimiser is at its best?
-# Rates from 0.004 to 0.032 and decays from 0.125 to 1 were tried with both optimisers in trainings of a quarter of an epoch, and three settings, one with decay 0.0625, in a whole one, a single run each ([the card](../checkpoints/tinystories/README.md) has the numbers). Rate 0.016 with decay 0.25 came out lowest for both; for AdamW over a whole epoch by only 0.004. Below are two runs of six epochs of each optimiser at either setting, *first* and *best*, on the same text, tokenizer, steps and noise. The measures are those of this notebook, taken by `sweeps/02_tinystories.py`.
+# Rates from 0.004 to 0.032 and decays from 0.125 to 1 were tried with both optimisers in trainings of a quarter of an epoch, and three settings, one with decay 0.0625, in a whole one, a single run each ([the card](../checkpoints/tinystories/README.md) has the numbers). Rate 0.016 with decay 0.25 came out lowest for both; for AdamW over a whole epoch by only 0.004. Below are two runs of six epochs of each optimiser at either setting, *first* and *best*, on the same text, tokenizer, steps and noise. The measures are those of this notebook, taken by `sweeps/tinystories.py`.
 
 # %%
 for folder in (transformer.RELEASED, CONTROL):
     assert digest(folder / "model.safetensors") in set(runs["weights"]), f"{folder.name} changed: make sweeps NB=02"
-gaps, ahead = {}, []  # of each setting: between the mean losses, and from AdamW's highest to Muon's lowest measure
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+pairs, ratio = {"participation": [], "topic": []}, {}  # of one run of either optimiser at the same recipe: differences
 for recipe, of in runs.groupby("recipe"):
-    muon, adamw = (of[of["optimiser"] == optimiser] for optimiser in ("Muon", "AdamW"))
-    gaps[recipe] = muon["nats"].mean() - adamw["nats"].mean()
-    ahead.append(muon.min(numeric_only=True) - adamw.max(numeric_only=True))
-    results.record(**{f"{recipe}_nats_lowest": of["nats"].min(), f"{recipe}_nats_highest": of["nats"].max()})
+    muon, adamw = (of[of["optimiser"] == optimiser].sort_values("seed") for optimiser in ("Muon", "AdamW"))
+    ratio[recipe] = np.abs(muon["nats"].to_numpy() - adamw["nats"].to_numpy())  # of each seed
+    for name, differences in pairs.items():
+        differences += np.subtract.outer(muon[name].to_numpy(), adamw[name].to_numpy()).ravel().tolist()
+first, best_ones = (runs.loc[runs["recipe"] == recipe, "nats"] for recipe in ("first", "best"))
 results.record(
-    first_nats_gap=gaps["first"],
-    best_nats_gap=gaps["best"],
-    best_nats_gap_over_first=abs(gaps["best"] / gaps["first"]),
-    participation_gap_lowest=min(gap["participation"] for gap in ahead),
-    topic_gap_lowest=min(gap["topic"] for gap in ahead),
-    words_gap_lowest=min(gap["words"] for gap in ahead),
+    own_minus_null=(runs["own"] - runs["own_null"]).tolist(),
+    others_over_own=runs["spill"].tolist(),
+    verbs_beyond_null=runs["verbs"].tolist(),
+    topic_minus_own=(runs["topic"] - runs["own"]).tolist(),
+    gate_over_topic=runs["gate_share"].tolist(),
+    gates_minus_topics_alike=(runs["gates_alike"] - runs["topics_alike"]).tolist(),
+    words_minus_null=(runs["words"] - runs["words_null"]).tolist(),
+    auc_linear_minus_quadratic=(runs["auc_linear"] - runs["auc_quadratic"]).tolist(),
+    topic_over_both=(runs["topic"] / runs["both"]).tolist(),
+    fitted_over_topic=(runs["fitted_often"] / runs["topic_often"]).tolist(),
+    fitted_over_topic_spill=(runs["fitted_spill"] / runs["topic_spill"]).tolist(),
+    own_minus_components=(runs["own"] - runs["components"]).tolist(),
+    best_minus_first_nats=(best_ones - first.min()).tolist(),
+    optimisers_nats_best_over_first=(ratio["best"] / ratio["first"]).tolist(),
+    participation_muon_minus_adamw=pairs["participation"],
+    topic_muon_minus_adamw=pairs["topic"],
 )
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
@@ -1094,18 +975,18 @@ ORIGINAL |= {"swim_best_eigenvector": "-1", "swim_best_path": "head 0", "in_wate
 STATED = """weights parameters nats_per_token bits_per_character verbs_said held_own_mean held_others_mean held_token
     verbs_beyond_other_words eigenvalue_min eigenvalue_max eigenvalue_ratio participation_ratio strongest_eigenvector
     swim_best_eigenvector swim_best_path swim_score swim_score_without_forms eat_score published_score lists_p_corrected
-    controls_p_corrected constant_part sum_before_token sum_before_others auc_linear auc_quadratic correlation_1
-    correlation_2 correlation_1_before_verbs correlation_2_before_verbs in_water_minus_1 in_water_0 in_water_chance
+    controls_p_corrected constant_part sum_before_token sum_before_others auc_linear auc_quadratic
+    auc_quadratic_either_way correlation_1 correlation_2 correlation_1_before_verbs correlation_2_before_verbs in_water_minus_1 in_water_0 in_water_chance
     negative_stronger_words negative_stronger_pieces"""
 rows = [(name.replace("_", " "), name, ORIGINAL.get(name, "not stated")) for name in STATED.split()]
 results.findings(rows)
 
 # %% [markdown]
-# - **What an eigenvector does.** Held at its mean, a verb's strongest eigenvector takes much probability from that verb and, on average, next to none from the other nine (rises and falls cancel: `held` has each). For each of the ten verbs the effect, with its whole interval, lies below the 5 % quantile of 62 other words' eigenvectors (`held_baselines`); in the other trained models the effect does for seven to nine of ten. No other word does as much to six of the verbs; to *climb, eat, fly* and *sit* the eigenvectors of *make* or *be* do.
+# - **What an eigenvector does.** Held at its mean, a verb's strongest eigenvector takes much probability from that verb and, on average, next to none from the other nine (rises and falls cancel: `held` has each). For each of the ten verbs the effect, with its whole interval, lies below the 5 % quantile of 62 other words' eigenvectors (`held_baselines`); in the other trained models the effect does for seven to nine of ten. None of these 62 words does as much to six of the verbs; to *climb, eat, fly* and *sit* the eigenvectors of *make* or *be* do.
 #   The eigenvector of the opposite end costs less on average; for *swim, climb, eat* and *fly* it costs more.
 # - **Gate and topic.** The two ends together are a product of two directions. One of them, the gate, is much alike for eight of the ten verbs (less so for *walk*, least for *see*), most of all with AdamW, and reads function words and commas. The other, the topic, differs from verb to verb and reads what the text is about: for *swim*, water at one end and music, apples and a chimney at the other. The weights give the pair, a text tells which of the two is the topic.
 #   Holding the topic, which has both ends in it, costs the verb more than holding the strongest eigenvector (for *see* as much). Holding the gate at its mean changes little (−0.05 on average, 0.11 in absolute value, from *see* −0.25 to *swim* +0.13; `gate_topic`), which says that it varies little, not that the model can do without it. This fits that the linear part of an eigenvector's contribution ranks each verb above the others; the quadratic part has the sign of $\lambda$, helps for *run, see, smell, walk, sit* and *sleep*, and works against the other verbs (`parts`).
-# - **What the topic misses.** On average over the five verbs with a hundred positions or more a direction fitted to the text costs the verb more than the topic does, in every trained model (`fitted_over_topic_often`), and it changes the other nine more, too (`fitted_over_topic_spill`). Of the five rarer verbs the topic costs more for *swim, smell* and *sit*, less for *climb* and *sleep* (`gate_topic`). So two eigenvectors hold much of what tells a verb from the others, not all. The worst of the 64 largest principal components costs, on average over the verbs, 29 to 55 % of what the strongest eigenvector does.
+# - **What the topic misses.** On average over the five verbs with a hundred positions or more a direction fitted to the text costs the verb more than the topic does, in every trained model (`fitted_over_topic`), and it changes the other nine more, too (`fitted_over_topic_spill`). Of the five rarer verbs the topic costs more for *swim, smell* and *sit*, less for *climb* and *sleep* (`gate_topic`). So two eigenvectors hold much of what tells a verb from the others, not all. The worst of the 64 largest principal components costs, on average over the verbs, 29 to 55 % of what the strongest eigenvector does.
 # - **In words** the swimming list stands far to one end of an eigenvector of *swim* in one head, farther than any of 600 other words' eigenvectors and contrasts sort it. So do nine of the ten words that the original notebook's table has at one end; and neither long list passes on the other verb's eigenvectors (`word_list_test`).
 # - **Beside the original.** The published spectrum has one end 2.6 times as strong as the other; here the ratio is 1.6, and from 1.1 to 2.2 in the other runs. The published swimming words stand at eigenvector −1 in one head; here in one head, too, but at both ends, eigenvectors 0 and −1 (`word_list_paths`). That both heads have the number 0 means nothing. The published column has the two ends of our topic of *swim*: swimming words at one; at the other *apples* and a piece of *chimney* are all that both columns share (`published_words`, `gate_topic_words`).
 # - **Top inputs.** The most positive eigenvector acts most in texts about water, in eight of eight as in the original notebook (0.5 expected by chance), but seven times at an adjective right after *the* (`top_inputs_minus_1`), where no verb follows; the published ones stand at *to*, *at* and verbs. The most negative one acts most where the published one does not: at *the* in texts of other topics, such as trumpets, apples and mittens (`top_inputs_0`). Both fit the product: gate times topic, the topic at one end or the other.
@@ -1139,6 +1020,13 @@ results.findings(rows)
 # - K. Jordan and others. *Muon: An optimizer for hidden layers in neural networks.* 2024. [kellerjordan.github.io/posts/muon](https://kellerjordan.github.io/posts/muon/); scaled as in J. Liu and others, *Muon is Scalable for LLM Training*, 2025, [arXiv 2502.16982](https://arxiv.org/abs/2502.16982)
 # - N. Elhage and others. *A Mathematical Framework for Transformer Circuits.* 2021. [transformer-circuits.pub](https://transformer-circuits.pub/2021/framework/index.html)
 # - J. Fiotto-Kaufman and others. *NNsight and NDIF: Democratizing Access to Foundation Model Internals.* 2024. [arXiv 2407.14561](https://arxiv.org/abs/2407.14561)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+fig = drawing.cover(effects, verbs)
+results.save_figure(fig, "cover", alt="Ten by ten verbs: holding a verb's eigenvector costs that verb most.", show=False)
+
+# %% [markdown]
+# **Figure `cover`.** The map of `held`, small, for README's picture of all five notebooks.
 
 # %%
 results.finish()

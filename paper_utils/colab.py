@@ -39,4 +39,6 @@ def install(root: Path = ROOT) -> None:
             "pip could not add what this runtime lacks without changing what it has: its reason stands above. Choose "
             f"runtime {CHECKED.split()[0]} under Runtime, Change runtime type, and run this cell again."
         )
+    # As in Jupyter, which starts in notebooks/: there lies draw/, with the drawings.
+    sys.path.insert(0, str(root / "notebooks"))
     print(f"All that the notebook needs is there. Checked against Colab's runtime {CHECKED}.")

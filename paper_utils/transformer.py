@@ -27,6 +27,9 @@ PUBLISHED = "tdooms/TinyStories-1-1024-i5n"
 PUBLISHED_TOKENIZER = "tdooms/ts-tokenizer-4096"  # one for the whole published family: its repositories hold none
 SPECIALS = ("[UNK]", "[BOS]", "[EOS]")
 UNK, BOS, EOS = range(3)
+VERBS = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]  # the first against the others
+SWIMMING = "swim swimming swam water pool sea ocean lake river pond beach boat ship fish shark whale dolphin duck frog "
+SWIMMING += "turtle crab shell sand wave waves splash splashed wet dive float island"
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class TransformerConfig:
 
 
 class Norm(nn.Module):
-    """What stands before attention, before the MLP and before the unembedding: a norm or nothing, and noise.
+    """Stand before attention, before the MLP and before the unembedding: a norm or nothing, and noise.
 
     RMS norm: x / sqrt(mean(x^2) + 1e-8) * weight. Noise, in training only: x + noise * std(x, last axis) * N(0, 1).
     """
@@ -101,7 +104,7 @@ class Attention(nn.Module):
         self.o = nn.Linear(config.d_model, config.d_model, bias=False)
 
     def split(self, qkv: Float[Tensor, "batch seq three_d_model"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries and keys, turned to their positions, and values, each [batch head seq d_head]."""
+        """Return queries and keys, turned to their positions, and values, each [batch head seq d_head]."""
         pattern = "batch seq (n_proj head d_head) -> n_proj batch head seq d_head"
         q, k, v = rearrange(qkv, pattern, n_proj=3, head=self.n_head)
         return self.rotary(q), self.rotary(k), v
@@ -164,7 +167,7 @@ class BilinearTransformer(nn.Module):
             self.lm_head = nn.Linear(config.d_model, config.n_vocab, bias=False)
 
     def residual(self, ids: Int[Tensor, "batch seq"]) -> Float[Tensor, "batch seq d_model"]:
-        """What the unembedding reads: the residual stream after the last block, through n_f."""
+        """Return what the unembedding reads: the residual stream after the last block, through n_f."""
         if not 1 <= ids.shape[1] <= self.config.n_ctx:
             limit = f"1 to n_ctx = {self.config.n_ctx} tokens"
             raise ValueError(f"BilinearTransformer: a text must have {limit}, got {ids.shape[1]}: cut it (encode does)")
@@ -224,7 +227,7 @@ class BilinearTransformer(nn.Module):
         return torch.stack([self.interaction(torch.eye(self.config.d_model), i) for i in range(self.config.n_layer)])
 
     def interaction(self, direction: Float[Tensor, "*batch out"], layer: int = 0) -> Float[Tensor, "*batch in1 in2"]:
-        """The symmetric matrix of an MLP without biases for output directions d: d . mlp(x) = x^T Q x.
+        """Return the symmetric matrix of an MLP without biases for output directions d: d . mlp(x) = x^T Q x.
 
         Q = (L^T diag(d w_p) R + R^T diag(d w_p) L) / 2, eq. 3 of arXiv 2406.03947 contracted with d first.
         """
@@ -280,7 +283,7 @@ class BilinearTransformer(nn.Module):
 
     @property
     def vocabulary(self) -> list[str]:
-        """The token of every id."""
+        """List the token of every id."""
         return [self._tokenizer.id_to_token(i) for i in range(self.config.n_vocab)]
 
     @property
@@ -290,7 +293,7 @@ class BilinearTransformer(nn.Module):
         return self.tokenizer
 
     def token_ids(self, tokens: Sequence[str]) -> list[int]:
-        """The ids of tokens; one that is not in the vocabulary raises ValueError, which names near spellings."""
+        """Return the ids of tokens; one that is not in the vocabulary raises ValueError, which names near spellings."""
         vocabulary = self._tokenizer.get_vocab()
         for token in tokens:
             if token not in vocabulary:
@@ -299,19 +302,19 @@ class BilinearTransformer(nn.Module):
         return [vocabulary[token] for token in tokens]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """[BOS], the text's tokens, [EOS]; cut to n_ctx. Characters outside ASCII are dropped, as published."""
+        """Return [BOS], the text's tokens, [EOS], cut to n_ctx. Characters outside ASCII are dropped, as published."""
         cleaned = [ascii_only(text) for text in texts]
         if empty := [i for i, text in enumerate(cleaned) if not text.strip()]:
             raise ValueError(f"encode: text {empty[0]} is empty: every text needs at least one ASCII character")
         return [[*e.ids, EOS][: self.config.n_ctx] for e in self._tokenizer.encode_batch(cleaned)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, word pieces joined and special tokens left out."""
+        """Return the text of ids, word pieces joined and special tokens left out."""
         return " ".join(self._tokenizer.id_to_token(i) for i in ids if i > EOS).replace(" ##", "")
 
     @torch.no_grad()
     def sample(self, n: int, seed: int, prompt: str = "", n_tokens: int = 200, temperature: float = 0.8) -> list[str]:
-        """`n` texts drawn from the model token by token; the same seed gives the same texts on the same machine."""
+        """Draw `n` texts token by token; the same seed gives the same texts on the same machine."""
         if n < 1 or n_tokens < 1 or temperature <= 0:
             needed = "n and n_tokens of at least 1 and a temperature above 0"
             raise ValueError(f"sample: needs {needed}, got {n}, {n_tokens}, {temperature}")
@@ -326,7 +329,7 @@ class BilinearTransformer(nn.Module):
 
 
 def ascii_only(text: str) -> str:
-    """A text without the characters outside ASCII, as the published model's data were cleaned."""
+    """Drop the characters outside ASCII, as the published model's data were cleaned."""
     return text.encode("ascii", "ignore").decode()
 
 
@@ -362,39 +365,59 @@ def _read_config(path: Path) -> TransformerConfig:
         raise ValueError(f"{path}: {error}") from error
 
 
-# ---- what can be read off a one-layer model
+# ---- what can be read off the weights, and in the first layer of a running model
 
 
-def virtual_tokens(model: BilinearTransformer, layer: int = 0) -> Float[Tensor, "path d_model vocab"]:
-    """What each token of the vocabulary puts before the MLP: by the direct path w_e, then by each head's ov w_e."""
+def virtual_tokens(model: BilinearTransformer) -> Float[Tensor, "path d_model vocab"]:
+    """Return what each token puts before the first MLP: by the direct path w_e, then by each head's ov w_e."""
     w_e = model.w_e.detach()
-    heads = einsum(model.ov[layer].detach(), w_e, "head out d_model, d_model vocab -> head out vocab")
+    heads = einsum(model.ov[0].detach(), w_e, "head out d_model, d_model vocab -> head out vocab")
     return torch.cat([w_e[None], heads])
 
 
 def output_direction(model: BilinearTransformer, token: str, others: Sequence[str] = ()) -> Float[Tensor, " d_model"]:
-    """The unembedding of a token, less the mean of the others' where there are any."""
+    """Return the unembedding of a token, less the mean of the others' where there are any."""
     rows = model.w_u.detach()[model.token_ids([token, *others])]
     return rows[0] - rows[1:].mean(0) if others else rows[0]
 
 
+@training.one_thread
 def strongest_eigenvector(
     model: BilinearTransformer, direction: Float[Tensor, " d_model"]
 ) -> Float[Tensor, " d_model"]:
-    """The eigenvector of largest |eigenvalue| of an output direction's interaction matrix; its sign is arbitrary."""
+    """Return the eigenvector of largest |eigenvalue| of a direction's interaction matrix; its sign is arbitrary."""
     values, vectors = torch.linalg.eigh(model.interaction(direction))
     return vectors[:, values.abs().argmax()]
 
 
-def token_spectra(
-    model: BilinearTransformer, tokens: Int[Tensor, " n"], layer: int = 0, chunk: int = 16
-) -> Float[Tensor, "n d_model"]:
-    """Ascending eigenvalues of the interaction matrix of each token's unembedding, `chunk` matrices at a time."""
+@training.one_thread
+def topic_and_gate(
+    model: BilinearTransformer, direction: Float[Tensor, " d_model"], x: Float[Tensor, "position d_model"]
+) -> Float[Tensor, "d_model 2"]:
+    """Return the two factors of both ends of an output direction's form, as unit vectors: topic, then gate.
+
+    With p = sqrt(lambda+) v+ and n = sqrt(|lambda-|) v- of the outermost eigenvalues,
+    lambda+ (v+ . x)^2 - |lambda-| (v- . x)^2 = ((p + n) . x) ((p - n) . x).
+    The gate is the factor whose projection of `x`, what the MLP reads over text, lies farther from 0 in its own
+    standard deviations. ValueError: the form has no negative or no positive eigenvalue.
+    """
+    values, vectors = torch.linalg.eigh(model.interaction(direction))
+    if not values[0] < 0 < values[-1]:
+        raise ValueError(f"topic_and_gate: needs eigenvalues of both signs, got {values[0]:.3g} to {values[-1]:.3g}")
+    minus, plus = (vectors[:, [0, -1]] * values[[0, -1]].abs().double().sqrt().to(vectors)).T
+    factors = F.normalize(torch.stack([plus + minus, plus - minus], dim=1), dim=0)
+    distance = (x.mean(0) @ factors).abs() / (x @ factors).std(0)
+    return factors[:, distance.argsort()]
+
+
+@training.one_thread
+def token_spectra(model: BilinearTransformer, tokens: Int[Tensor, " n"], chunk: int = 16) -> Float[Tensor, "n d_model"]:
+    """Return the ascending eigenvalues of each token's interaction matrix, `chunk` matrices at a time."""
     rows = model.w_u.detach()[tokens]
     # Write into one array: small results kept between the large matrices would fragment the freed memory.
     values = torch.empty_like(rows)
     for part in torch.arange(len(rows)).split(chunk):
-        values[part] = torch.linalg.eigvalsh(model.interaction(rows[part], layer))
+        values[part] = torch.linalg.eigvalsh(model.interaction(rows[part]))
     return values
 
 
@@ -402,42 +425,43 @@ def token_spectra(
 
 
 def padded(stories: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "batch seq"], Bool[Tensor, "batch next"]]:
-    """Stories as one array, padded with [EOS], and which of the next tokens are real: [EOS] counts once."""
+    """Return stories as one array, padded with [EOS], and which of the next tokens are real: [EOS] counts once."""
     ids = nn.utils.rnn.pad_sequence([torch.tensor(story) for story in stories], batch_first=True, padding_value=EOS)
     lengths = torch.tensor([len(story) for story in stories])
     return ids, torch.arange(1, ids.shape[1]) < lengths[:, None]
 
 
 def summed_loss(model: nn.Module, stories: Sequence[Sequence[int]]) -> Float[Tensor, ""]:
-    """The cross entropy of stories of ids, in nats, summed: every token after [BOS] counts, [EOS] once."""
+    """Sum the cross entropy of stories of ids, in nats: every token after [BOS] counts, [EOS] once."""
     ids, real = (part.to(training.device_of(model)) for part in padded(stories))
     logits = model(ids[:, :-1])[real]
     return F.cross_entropy(logits.float(), ids[:, 1:][real], reduction="sum")
 
 
 def evaluate(model: BilinearTransformer, stories: Sequence[Sequence[int]], batch_size: int = 16) -> float:
-    """The mean cross entropy over stories of ids, in nats per token, without noise."""
+    """Return the mean cross entropy over stories of ids, in nats per token, without noise."""
     was_training, order = model.training, sorted(stories, key=len)
     model.eval()
     with torch.no_grad():
-        parts = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+        # From the longest on: a batch then fits into the memory that an earlier one gave back.
+        parts = (order[start : start + batch_size] for start in reversed(range(0, len(order), batch_size)))
         total = sum(summed_loss(model, part).item() for part in parts)
     model.train(was_training)
     return total / sum(len(story) - 1 for story in stories)
 
 
 def characters_covered(model: BilinearTransformer, texts: Sequence[str]) -> int:
-    """How many of the texts' ASCII characters lie before the cut at n_ctx: for a loss per character."""
+    """Count the texts' ASCII characters before the cut at n_ctx, for a loss per character."""
     cleaned, last = [ascii_only(text) for text in texts], model.config.n_ctx - 1
     encodings = model._tokenizer.encode_batch(cleaned)
     return sum(len(t) if len(e.ids) <= last else e.offsets[last][1] for t, e in zip(cleaned, encodings, strict=True))
 
 
-def trace(model: BilinearTransformer, ids: Int[Tensor, "batch seq"], layer: int = 0) -> dict[str, Tensor]:
-    """A layer's activations by nnsight: attn_in, attn_out and mlp_in [batch seq d_model], qkv [batch seq 3*d_model]."""
+def trace(model: BilinearTransformer, ids: Int[Tensor, "batch seq"]) -> dict[str, Tensor]:
+    """Take activations by nnsight: attn_in, attn_out and mlp_in [batch seq d_model], qkv [batch seq 3*d_model]."""
     traced = NNsight(model)
     with torch.no_grad(), traced.trace(ids) as tracer:
-        block = traced.transformer.h[layer]
+        block = traced.transformer.h[0]
         taken = {"attn_in": block.attn.input, "qkv": block.attn.qkv.output, "attn_out": block.attn.output}.save()
         taken["mlp_in"] = block.mlp.input
         tracer.stop()  # the rest of the forward pass is not needed
@@ -445,19 +469,21 @@ def trace(model: BilinearTransformer, ids: Int[Tensor, "batch seq"], layer: int 
 
 
 def mlp_inputs(
-    model: BilinearTransformer, stories: Sequence[Sequence[int]], batch_size: int = 32, layer: int = 0
+    model: BilinearTransformer, stories: Sequence[Sequence[int]], batch_size: int = 32
 ) -> Float[Tensor, "position d_model"]:
-    """What a layer's MLP reads at every position of every story, one story after the other; traced by nnsight."""
+    """Return what the MLP reads at every position of every story, one story after the other; traced by nnsight."""
     starts = torch.tensor([0, *map(len, stories)]).cumsum(0).tolist()
     inputs = torch.empty(starts[-1], model.config.d_model, dtype=model.w_u.dtype)
     order = sorted(range(len(stories)), key=lambda i: len(stories[i]))
     report = progress(len(order), "activations")
-    for start in range(0, len(order), batch_size):
+    for done, start in enumerate(
+        reversed(range(0, len(order), batch_size)), 1
+    ):  # from the longest on, as in `evaluate`
         rows = order[start : start + batch_size]
-        x = trace(model, padded([stories[i] for i in rows])[0], layer)["mlp_in"]
+        x = trace(model, padded([stories[i] for i in rows])[0])["mlp_in"]
         for i, of_story in zip(rows, x, strict=True):
             inputs[starts[i] : starts[i + 1]] = of_story[: len(stories[i])]
-        report(start + len(rows))
+        report(min(done * batch_size, len(order)))
     return inputs
 
 
@@ -466,15 +492,14 @@ def hold(
     ids: Int[Tensor, "batch seq"],
     vectors: Float[Tensor, "d_model k"],
     at: Float[Tensor, " k"],
-    layer: int = 0,
 ) -> Float[Tensor, "batch seq vocab"]:
-    """The logits while nnsight holds what a layer's MLP reads along orthonormal vectors (columns) at constants `at`.
+    """Return the logits while nnsight holds what the MLP reads along orthonormal vectors (columns) at constants `at`.
 
     The MLP reads x - V (V^T x - at) in place of x, at every position; the residual stream keeps x.
     """
     _check_orthonormal("hold", vectors)
     with torch.no_grad(), (traced := NNsight(model)).trace(ids):
-        mlp = traced.transformer.h[layer].mlp
+        mlp = traced.transformer.h[0].mlp
         mlp.input = mlp.input - (mlp.input @ vectors - at) @ vectors.T
         logits = traced.lm_head.output.save()
     return logits
@@ -493,7 +518,7 @@ def changes_by_holding(
     vectors: Float[Tensor, "d_model vector *k"],
     at: Float[Tensor, " vector *k"],
 ) -> Float[Tensor, "vector position"]:
-    """The change of log p(upcoming) by holding what the MLP reads along each of some unit vectors, one at a time.
+    """Return the change of log p(upcoming) by holding what the MLP reads along unit vectors, one at a time.
 
     As `hold` in a model of one layer without norms, where what follows attention works on each position by itself:
     `x` is what the MLP reads at the positions of interest. With a third axis, k orthonormal vectors together.
@@ -510,32 +535,78 @@ def changes_by_holding(
     return torch.stack([log_p(x - (x @ v - a.reshape(-1)) @ v.T) for v, a in zip(spans, at, strict=True)]) - log_p(x)
 
 
+def effects_of_holding(
+    model: BilinearTransformer,
+    x: Float[Tensor, "position d_model"],
+    upcoming: Int[Tensor, " position"],
+    before: Bool[Tensor, "position verb"],
+    vectors: Float[Tensor, "d_model vector *k"],
+    mean: Float[Tensor, " d_model"],
+) -> Float[Tensor, "vector verb"]:
+    """Return the mean change of log p(verb), right before it, by holding what the MLP reads at its mean along vectors.
+
+    `before` says which verb stands next at each position; NaN for a verb that is never said. See `changes_by_holding`.
+    """
+    changes = changes_by_holding(model, x, upcoming, vectors, torch.tensordot(mean, vectors, 1))
+    return changes @ before.to(changes) / before.sum(0)
+
+
+def effects_of_fitted(
+    model: BilinearTransformer,
+    x: Float[Tensor, "position d_model"],
+    upcoming: Int[Tensor, " position"],
+    before: Bool[Tensor, "position verb"],
+    odd: Bool[Tensor, " position"],
+    mean: Float[Tensor, " d_model"],
+) -> Float[Tensor, "vector verb"]:
+    """Do `effects_of_holding` along a direction fitted to the text for each verb, always to the other half of it.
+
+    The direction is the mean of x before the verb less the mean before the other verbs. It is fitted at the `odd`
+    positions and held at the rest, and the other way round; NaN for a verb that one half lacks.
+    """
+    halves = (odd, ~odd)
+    there = torch.stack([before[half].any(0) for half in halves]).all(0)
+    effects = x.new_full((len(there), len(there)), torch.nan)
+    effects[there] = 0
+    for fit, held in (halves, halves[::-1]):
+        differences = [x[fit & verb].mean(0) - x[fit & ~verb].mean(0) for verb in before.T[there]]
+        units = F.normalize(torch.stack(differences, dim=1), dim=0)
+        changes = changes_by_holding(model, x[held], upcoming[held], units, mean @ units)
+        effects[there] += changes @ before[held].to(changes) / before.sum(0)
+    return effects
+
+
+def auc(score: Float[Tensor, " n"], positive: Bool[Tensor, " n"]) -> float:
+    """Return how often a score is higher at a positive position than at a negative one: 0.5 by chance."""
+    n = positive.sum().item()
+    ranks = score.argsort().argsort().double()[positive].sum().item()
+    return (ranks - n * (n - 1) / 2) / (n * (len(score) - n))
+
+
 def attention_pattern(
-    model: BilinearTransformer, qkv: Float[Tensor, "seq three_d_model"], position: int, layer: int = 0
+    model: BilinearTransformer, qkv: Float[Tensor, "seq three_d_model"], position: int
 ) -> Float[Tensor, "head seq"]:
-    """How much each head attends from `position` to each token; 0 after it."""
+    """Return how much each head attends from `position` to each token; 0 after it."""
     if not 0 <= position < len(qkv):
         raise ValueError(f"attention_pattern: position must be in 0..{len(qkv) - 1}, got {position}")
-    q, k, _ = model.transformer.h[layer].attn.split(qkv[None, : position + 1])
+    q, k, _ = model.transformer.h[0].attn.split(qkv[None, : position + 1])
     scores = einsum(q[0, :, -1], k[0], "head d_head, head seq d_head -> head seq") / q.shape[-1] ** 0.5
     return F.pad(scores.softmax(-1), (0, len(qkv) - 1 - position))
 
 
 def attention_shares(
-    model: BilinearTransformer, qkv: Float[Tensor, "seq three_d_model"], position: int, layer: int = 0
+    model: BilinearTransformer, qkv: Float[Tensor, "seq three_d_model"], position: int
 ) -> Float[Tensor, "head seq d_model"]:
-    """What each token brings to the attention output at `position` by each head: pattern * w_o w_v x; they add up."""
-    z = (
-        attention_pattern(model, qkv, position, layer)[..., None]
-        * model.transformer.h[layer].attn.split(qkv[None])[2][0]
-    )
-    return einsum(model.w_o[layer], z, "head d_model d_head, head seq d_head -> head seq d_model")
+    """Return what each token brings to the attention output at `position` by each head; they add up to it."""
+    values = model.transformer.h[0].attn.split(qkv[None])[2][0]
+    z = attention_pattern(model, qkv, position)[..., None] * values
+    return einsum(model.w_o[0], z, "head d_model d_head, head seq d_head -> head seq d_model")
 
 
 def list_scores(
     vectors: Float[Tensor, "d_model vector"], paths: Float[Tensor, "path d_model vocab"], words: Sequence[int]
 ) -> Float[Tensor, "path vector"]:
-    """How far to one end of the vocabulary a direction sorts a list of words (columns of `paths`), in each path.
+    """Return how far to one end of the vocabulary a direction sorts words (columns of `paths`), in each path.
 
     A direction scores each token of a path by its dot product, standardised over the vocabulary; this is the mean of
     the words' scores, in standard deviations of a single token.
@@ -545,5 +616,6 @@ def list_scores(
     mean = paths.mean(2, keepdim=True)
     # The variance of v . token over the vocabulary is v^T C v, so no direction needs the scores of all tokens.
     covariance = (paths - mean) @ (paths - mean).mT / paths.shape[2]
-    variance = einsum(vectors, covariance @ vectors, "d n, path d n -> path n")
-    return (paths[:, :, words].mean(2) - mean[:, :, 0]) @ vectors / variance.sqrt()
+    # Not by einsum: it takes a product for each direction, whose threads wait for each other on a busy machine.
+    variance = (vectors * (covariance @ vectors)).sum(1)
+    return (paths[:, :, words].mean(2) - mean[:, :, 0]) @ vectors / variance.double().sqrt().to(variance)

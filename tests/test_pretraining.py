@@ -1,11 +1,13 @@
 """Training the transformer on text: hand-solvable batches, resume, several processes, the command and its cards."""
 
+import functools
+import inspect
 import json
 import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pandas as pd
 import pytest
@@ -15,9 +17,11 @@ from torch.nn import functional as F
 
 from checkpoints.tinystories import train
 from checkpoints.tinystories.train import PretrainingRecipe
-from paper_utils import training, transformer
+from paper_utils import runs, training, transformer
+from paper_utils.data import Stories
 from paper_utils.files import ROOT, data_folder, read_json
 from paper_utils.transformer import EOS, BilinearTransformer, TransformerConfig
+from sweeps import tinystories as sweep
 
 CONFIG = TransformerConfig(d_model=16, d_hidden=24, n_head=2, n_ctx=32, n_vocab=48)
 RECIPE = PretrainingRecipe(epochs=2.5, batch_size=4, lr=1e-2, warmup=4)
@@ -87,6 +91,97 @@ def test_a_resumed_run_repeats_the_uninterrupted_one(tmp_path, monkeypatch):
     torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
 
 
+GOLDEN = {  # of unembedding and MLP's output map after the first steps: two entries and the mean size
+    True: [-0.068606, 0.219686, 0.119506, -0.133937, 0.060069, 0.095371],
+    False: [-0.070131, 0.219096, 0.119529, -0.153565, 0.050154, 0.095966],
+}
+
+
+@pytest.mark.parametrize("muon", GOLDEN)
+def test_the_first_steps_give_the_weights_that_the_released_ones_come_from(muon):
+    model = BilinearTransformer(CONFIG, 0)
+    train.pretrain(model, TRAIN, VALIDATION, replace(RECIPE, epochs=0.5, muon=muon))
+    weights = (model.w_u, model.w_p[0])
+    found = [v.item() for w in weights for v in (w[0, 0], w[-1, -1], w.abs().mean())]
+    cure = "raise VERSION in checkpoints/tinystories/train.py and train the released weights again, or undo the change"
+    assert found == pytest.approx(GOLDEN[muon], abs=1e-5), cure
+
+
+def texts(n: int) -> sweep.Texts:
+    """Sentences that differ, as both parts of a data set."""
+    rng = torch.Generator().manual_seed(n)
+    rows = torch.randint(97, 123, (n, 30, 5), generator=rng).tolist()
+    said = [" ".join("".join(map(chr, word)) for word in row) for row in rows]
+    return sweep.Texts(*(Stories(part, "tinystories", {"x.txt": str(n)}) for part in (said, said[:9])))
+
+
+def test_the_sweep_sees_a_changed_optimiser(monkeypatch):
+    point = {"optimiser": "AdamW", "recipe": "first", "seed": 1}
+
+    def key() -> str:
+        (call,) = [runs._Call(sweep.train, sweep.build(**point), (), point)]
+        return call.path("").name
+
+    before = key()
+    assert (
+        before == key() != runs._Call(sweep.train, sweep.build(**point), (), {**point, "recipe": "best"}).path("").name
+    )
+    changed = inspect.getsource(train._optimizers).replace("0.99", "0.95")
+    monkeypatch.setattr(train, "_optimizers", train._optimizers)  # so that it comes back
+    exec(changed, vars(train))
+    assert key() != before
+
+
+def test_released_weights_stand_only_for_the_training_that_their_card_names(monkeypatch, tmp_path):
+    given, point = texts(40), {"optimiser": "AdamW", "recipe": "best", "seed": 0}
+    monkeypatch.setattr(sweep, "CONFIG", replace(CONFIG, n_vocab=500))
+    model = sweep.build(**point)
+    BilinearTransformer(model.config, 7).save_pretrained(tmp_path)
+    recipe = PretrainingRecipe(lr=0.016, weight_decay=0.25, bf16=True)
+    card = {"config": asdict(model.config), "recipe": asdict(recipe), "version": train.VERSION, "curves": {"step": [3]}}
+    card["data"] = {"train": {"stories": 40, "x.txt": "40"}, "validation": {"stories": 9, "x.txt": "40"}}
+    monkeypatch.setitem(sweep.RELEASED, "AdamW", tmp_path)
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    assert sweep.released(model, given, recipe) == {"step": [3]}
+    assert torch.equal(model.w_u, BilinearTransformer(model.config, 7).w_u)
+    assert sweep.released(model, given, replace(recipe, lr=0.008)) is None
+    assert sweep.released(model, texts(41), recipe) is None
+    monkeypatch.setattr(sweep, "VERSION", train.VERSION + 1)
+    assert sweep.released(model, given, recipe) is None
+
+
+def test_a_training_of_the_sweep_goes_on_where_it_was_interrupted(monkeypatch, tmp_path):
+    monkeypatch.setattr(train, "ROOT", tmp_path)
+    monkeypatch.setattr(train, "pretrain", functools.partial(train.pretrain, every=5))
+    given, recipe, config = vars(texts(40)), replace(RECIPE, epochs=2.0), replace(CONFIG, n_vocab=500, n_ctx=64)
+    tokenizers = [train.train_tokenizer(texts(n).train.texts, 500) for n in (40, 41)]
+    paths, stop, save = [], False, training.save_run
+
+    def saving(path, *rest):
+        paths.append(path)
+        save(path, *rest)
+        if stop:
+            raise KeyboardInterrupt
+
+    def trained(tokenizer, seed: int = 0) -> tuple:
+        model = BilinearTransformer(config, seed)
+        model.tokenizer = tokenizer
+        return {**train.train(model, given, recipe), "seconds": 0}, model.w_u.tolist()
+
+    monkeypatch.setattr(training, "save_run", saving)
+    whole = trained(tokenizers[0])
+    stop = True
+    with pytest.raises(KeyboardInterrupt):
+        trained(tokenizers[0])
+    stop = False
+    assert len(list((tmp_path / "build" / "weights").iterdir())) == 1
+    assert trained(tokenizers[0]) == whole and len(set(paths)) == 1 and not paths[0].exists()
+    assert len(paths) == 6  # three of the whole run, one before it was interrupted, two after
+    trained(tokenizers[1])  # the same numbers mean other words
+    trained(tokenizers[0], seed=1)
+    assert len(set(paths)) == 3
+
+
 def test_a_diverging_run_names_its_step_and_no_stories_are_an_error():
     recipe = replace(RECIPE, epochs=4.0, lr=1e12, warmup=1, muon=False)
     with pytest.raises(FloatingPointError, match="lower the learning rate"):
@@ -138,6 +233,9 @@ def test_the_tokenizer_follows_the_recipe():
     tokenizer = train.train_tokenizer(texts * 3, n_vocab=40)
     assert [tokenizer.id_to_token(i) for i in range(3)] == ["[UNK]", "[BOS]", "[EOS]"]
     assert tokenizer.encode("Thé SEA!").tokens[:2] == ["[BOS]", "the"]
+    assert list(tokenizer.get_vocab()) and [tokenizer.id_to_token(i) for i in range(3, 40)] == sorted(
+        tokenizer.get_vocab().keys() - set(transformer.SPECIALS)
+    )
     with pytest.raises(ValueError, match="not 4000: give more text"):
         train.train_tokenizer(texts, n_vocab=4000)
 

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models
 from paper_utils import bilinear, hub, transformer
 from paper_utils.data import load_stories
 from paper_utils.files import ROOT, data_folder
+from paper_utils.spectra import effective_rank
 from paper_utils.transformer import BOS, EOS, BilinearTransformer, TransformerConfig
 
 TINY = TransformerConfig(d_model=16, d_hidden=24, n_head=2, n_ctx=32, n_vocab=48)
@@ -201,13 +202,11 @@ def orthonormal(k: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_holding_is_what_the_written_forward_pass_gives(kind, ids):
-    """In each layer by itself, two directions at once; the residual stream keeps what the MLP no longer reads."""
+    """In the first layer, two directions at once; the residual stream keeps what the MLP no longer reads."""
     model, v, at = make(KINDS[kind]), orthonormal(2), torch.tensor([0.7, -1.2], dtype=torch.float64)
-    for layer in range(model.config.n_layer):
-        held = {layer: list(zip(v.T, at, strict=True))}
-        expected = written_forward(model.state_dict(), KINDS[kind], ids, held)
-        found = transformer.hold(model, ids, v, at, layer)
-        assert torch.allclose(found, expected, atol=1e-6) and not torch.allclose(found, model(ids), atol=1e-2)
+    expected = written_forward(model.state_dict(), KINDS[kind], ids, {0: list(zip(v.T, at, strict=True))})
+    found = transformer.hold(model, ids, v, at)
+    assert torch.allclose(found, expected, atol=1e-6) and not torch.allclose(found, model(ids), atol=1e-2)
 
 
 def test_a_projection_held_where_it_is_changes_nothing_and_all_held_leave_the_bias_of_the_text(model, ids):
@@ -237,16 +236,71 @@ def test_the_change_at_positions_is_that_of_holding_in_the_whole_model(model, id
         transformer.changes_by_holding(make(KINDS["rms"]), x, upcoming, v, at)
 
 
-def test_the_strongest_eigenvector_is_the_one_of_largest_absolute_eigenvalue(model):
-    """A form with the eigenvalues 1 and -2: x^T Q x = (L x)(R x) with L = (a, b), R = (a, -b) in two units."""
+FIRST = torch.eye(16, dtype=torch.float64)[0]
+
+
+def squares(model: BilinearTransformer, *scales: float) -> BilinearTransformer:
+    """A form with these eigenvalues in direction FIRST: hidden unit i computes x_i^2, written to output 0."""
     with torch.no_grad():
         for weight in (model.transformer.h[0].mlp.w.weight, model.transformer.h[0].mlp.o.weight):
             weight.zero_()
-        for unit, scale in ((0, 1.0), (1, -2.0)):  # hidden unit i computes x_i^2, written to output 0
+        for unit, scale in enumerate(scales):
             model.transformer.h[0].mlp.w.weight[[unit, 24 + unit], unit] = 1.0
             model.transformer.h[0].mlp.o.weight[0, unit] = scale
-    direction = torch.eye(16, dtype=torch.float64)[0]
-    found = transformer.strongest_eigenvector(model, direction)
+    return model
+
+
+def test_the_effect_of_holding_is_the_mean_change_right_before_each_verb(model, ids):
+    """One position before verb 0, the rest before verb 1, verb 2 never said; each half has one text of the two."""
+    x, upcoming = transformer.trace(model, ids)["mlp_in"][:, :-1].flatten(0, 1), ids[:, 1:].flatten()
+    before = torch.zeros(len(x), 3, dtype=bool)
+    before[:, 1], before[4] = True, torch.tensor([True, False, False])
+    v = orthonormal(2)
+    changes = transformer.changes_by_holding(model, x, upcoming, v, x.mean(0) @ v)
+    found = transformer.effects_of_holding(model, x, upcoming, before, v, x.mean(0))
+    assert torch.equal(found[:, 0], changes[:, 4]) and found[:, 2].isnan().all()
+    others = torch.arange(len(x)) != 4
+    assert torch.allclose(found[:, 1], changes[:, others].mean(1), atol=1e-6)
+
+
+def test_a_direction_is_fitted_to_one_half_and_held_in_the_other(model, ids):
+    x, upcoming = transformer.trace(model, ids)["mlp_in"][:, :-1].flatten(0, 1), ids[:, 1:].flatten()
+    odd = torch.arange(len(x)) % 2 == 1
+    before = torch.zeros(len(x), 3, dtype=bool)
+    before[2:6, 0], before[6:, 1], before[1, 2] = True, True, True  # verb 2 in one half only
+    found = transformer.effects_of_fitted(model, x, upcoming, before, odd, x.mean(0))
+    total = 0
+    for fit in (odd, ~odd):
+        unit = x[fit & before[:, 0]].mean(0) - x[fit & ~before[:, 0]].mean(0)
+        unit = (unit / unit.norm())[:, None]
+        held = ~fit & before[:, 0]
+        total += transformer.changes_by_holding(model, x[held], upcoming[held], unit, x.mean(0) @ unit).sum()
+    assert found[0, 0].item() == pytest.approx(total.item() / 4, abs=1e-6) and found[2].isnan().all()
+
+
+def test_topic_and_gate_multiply_to_both_ends_of_the_form(model):
+    """Of x_0^2 - 4 x_1^2 = (x_0 + 2 x_1)(x_0 - 2 x_1), the factor that stays near 10 is the gate."""
+    squares(model, 1.0, -4.0)
+    x = torch.randn(50, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    along = torch.zeros(16, dtype=torch.float64)
+    along[:2] = torch.tensor([1.0, -2.0])
+    topic, gate = transformer.topic_and_gate(model, FIRST, x + 10 * along).T
+    assert gate.abs()[:2].tolist() == pytest.approx([5**-0.5, 2 * 5**-0.5]) and gate[0] * gate[1] < 0
+    form = 5 * (x @ topic) * (x @ gate)
+    expected = x[:, 0] ** 2 - 4 * x[:, 1] ** 2
+    assert torch.allclose(form.abs(), expected.abs(), atol=1e-9)
+    with pytest.raises(ValueError, match="needs eigenvalues of both signs"):
+        transformer.topic_and_gate(squares(model, 1.0, 2.0), FIRST, x)
+
+
+def test_auc_counts_the_pairs_in_order():
+    score = torch.tensor([3.0, 1.0, 2.0, 0.0])
+    assert transformer.auc(score, torch.tensor([True, False, False, True])) == pytest.approx(0.5)
+    assert transformer.auc(score, torch.tensor([True, False, True, False])) == 1
+
+
+def test_the_strongest_eigenvector_is_the_one_of_largest_absolute_eigenvalue(model):
+    found = transformer.strongest_eigenvector(squares(model, 1.0, -2.0), FIRST)
     assert found.abs().tolist() == pytest.approx([0, 1, *[0] * 14], abs=1e-9)
 
 
@@ -443,7 +497,6 @@ def test_scores_are_standardised_over_the_vocabulary():
 # ---- the released checkpoints: numbers that a change of code must not move
 
 
-VERBS = ["swim", "run", "climb", "eat", "see", "smell", "walk", "fly", "sit", "sleep"]
 NUMBERS = {  # ends of the spectrum of swim, its participation ratio, the swimming words' score and its path, own effect
     "tinystories": (-2.1280, 1.3582, 88.79, 2.913, 1, -0.947),
     "tinystories_muon": (-1.4233, 0.9849, 124.77, 3.305, 3, -0.855),
@@ -453,7 +506,7 @@ NUMBERS = {  # ends of the spectrum of swim, its participation ratio, the swimmi
 @pytest.fixture(scope="session", params=NUMBERS)
 def one(request) -> tuple:
     model = BilinearTransformer.from_pretrained(transformer.RELEASED.with_name(request.param))
-    contrast = transformer.output_direction(model, "swim", VERBS[1:])
+    contrast = transformer.output_direction(model, "swim", transformer.VERBS[1:])
     return model, contrast, transformer.strongest_eigenvector(model, contrast), NUMBERS[request.param]
 
 
@@ -462,7 +515,7 @@ def test_the_released_spectra_of_swim_against_nine_verbs(one):
     values, _ = bilinear.eigendecompose(model.interaction(contrast))
     assert sum(p.numel() for p in model.parameters()) == 2_949_120
     assert (values[0].item(), values[-1].item()) == pytest.approx((lowest, highest), abs=1e-3)
-    assert (values.abs().sum() ** 2 / values.square().sum()).item() == pytest.approx(participation, abs=0.1)
+    assert effective_rank(values).item() == pytest.approx(participation, abs=0.1)
 
 
 def test_the_released_models_swimming_words_stand_at_one_end_of_their_strongest_eigenvector(one):
@@ -470,9 +523,7 @@ def test_the_released_models_swimming_words_stand_at_one_end_of_their_strongest_
     model, _, strongest, (_, _, _, score, path, _) = one
     counts = torch.tensor(json.loads((ROOT / model.name / "token_counts.json").read_text()))
     common = (counts >= 50).nonzero().flatten()
-    listed = "swim swimming swam water pool sea ocean lake river pond beach boat ship fish shark whale dolphin duck "
-    listed += "frog turtle crab shell sand wave waves splash splashed wet dive float island"
-    words = [(common == i).nonzero().item() for i in model.token_ids(listed.split())]
+    words = [(common == i).nonzero().item() for i in model.token_ids(transformer.SWIMMING.split())]
     paths = transformer.virtual_tokens(model)[:, :, common]
     found = transformer.list_scores(strongest[:, None], paths, words).abs()[:, 0]
     assert found.argmax() == path and found.max().item() == pytest.approx(score, abs=0.01)

@@ -25,12 +25,15 @@ import torch.distributed.nn
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import nn
 
-from paper_utils import data, training, transformer
+from paper_utils import data, runs, training, transformer
 from paper_utils.files import ROOT, read_json, replacing
 from paper_utils.progress import progress
 from paper_utils.transformer import RELEASED, SPECIALS, BilinearTransformer, TransformerConfig
 
 CONFIG = TransformerConfig(d_model=256, d_hidden=768, n_head=4)
+# Raised by hand when a change of code changes the weights: a card names the version that its weights come from, and
+# the sweep of sweeps/tinystories.py takes released weights of this version only.
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,9 @@ COMPARED += [
 
 
 def train_tokenizer(texts: Sequence[str], n_vocab: int = 4096) -> Tokenizer:
-    """A WordPiece tokenizer by the published recipe, trained on `texts`: lower case without accents.
+    """Train a WordPiece tokenizer by the published recipe: lower case without accents.
 
-    Punctuation and single digits stand alone; [UNK] is 0, [BOS], which is put first, 1, and [EOS] 2.
+    Punctuation and single digits stand alone; [UNK] is 0, [BOS], which is put first, 1, [EOS] 2, the rest sorted.
     """
     tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIALS[0]))
     cleaning = [normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()]
@@ -84,11 +87,14 @@ def train_tokenizer(texts: Sequence[str], n_vocab: int = 4096) -> Tokenizer:
     if (size := tokenizer.get_vocab_size()) != n_vocab:
         found = f"{len(texts)} texts yield {size} tokens, not {n_vocab}"
         raise ValueError(f"train_tokenizer: {found}: give more text or fewer tokens")
+    # The trainer numbers equally frequent tokens by chance; an interrupted run needs the same numbers again.
+    ordered = [*SPECIALS, *sorted(tokenizer.get_vocab().keys() - set(SPECIALS))]
+    tokenizer.model = models.WordPiece({token: i for i, token in enumerate(ordered)}, unk_token=SPECIALS[0])
     return tokenizer
 
 
 def batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The stories of each step of one epoch, each in one batch: shuffled, then grouped by length to save padding."""
+    """Return the stories of each step of one epoch: shuffled, then grouped by length to save padding."""
     rng = torch.Generator().manual_seed(1_000_003 * seed + epoch)
     order = torch.randperm(len(lengths), generator=rng).tolist()
     pool, grouped = 32 * batch_size, []
@@ -210,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, TransformerConfig, PretrainingRecipe]:
-    """The command's options; each field of the two dataclasses is one: --batch-size 16, --muon or --no-muon."""
+    """Parse the command's options; each field of the two dataclasses is one: --batch-size 16, --muon or --no-muon."""
     parser = argparse.ArgumentParser(prog="python -m checkpoints.tinystories.train", description=main.__doc__)
     kinds = {TransformerConfig: asdict(CONFIG), PretrainingRecipe: {"bf16": bf16_is_faster()}}
     for kind, defaults in kinds.items():
@@ -244,13 +250,39 @@ def _compare(config, recipe, tokenizer, texts, device, output):
             _update_card(output, {"comparison": rows})
 
 
+def train(model: BilinearTransformer, texts: dict[str, data.Stories], recipe: PretrainingRecipe) -> dict[str, list]:
+    """Train on texts["train"] in place, with a tokenizer of those texts unless the model has one; return the history.
+
+    The validation loss is of every fourth text of texts["validation"]. The state of a run is kept under build/weights/
+    until its end, by tokenizer, recipe, texts and code: an interrupted run goes on from there when it is called again.
+    """
+    model.tokenizer = model.tokenizer or train_tokenizer(texts["train"].texts, model.config.n_vocab)
+    key = [
+        type(model),
+        asdict(model.config),
+        dict(model.state_dict()),
+        model.tokenizer.to_str(),
+        recipe,
+        texts,
+        pretrain,
+    ]
+    key = hashlib.sha256(runs.identity(key).encode()).hexdigest()[:16]
+    stories, validation = (model.encode(texts[split].texts) for split in ("train", "validation"))
+    resume = ROOT / "build" / "weights" / f"tinystories-{key}-resume.safetensors"
+    return pretrain(model, stories, validation[::4], recipe, resume)
+
+
+def token_counts(model: BilinearTransformer, texts: data.Stories) -> torch.Tensor:
+    """Count how often each token stands in the texts."""
+    ids = [i for story in model.encode(texts.texts) for i in story]
+    return torch.bincount(torch.tensor(ids), minlength=model.config.n_vocab)
+
+
 def _train(config, recipe, tokenizer, texts, device):
     model = BilinearTransformer(config, recipe.seed).to(device)
     model.tokenizer = tokenizer
+    history = train(model, texts, recipe)
     stories = {split: model.encode(texts[split].texts) for split in texts}
-    key = hashlib.sha256(repr((config, recipe, len(stories["train"]))).encode()).hexdigest()[:12]
-    path = ROOT / "build" / "weights" / f"tinystories-{key}-resume.safetensors"
-    history = pretrain(model, stories["train"], stories["validation"][::4], recipe, path)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     nats = transformer.evaluate(model, stories["validation"])
     tokens = {split: sum(len(story) - 1 for story in stories[split]) for split in stories}
@@ -261,6 +293,7 @@ def _train(config, recipe, tokenizer, texts, device):
         "data": {split: {"stories": len(s.texts), **s.files} for split, s in texts.items()},
         "config": asdict(config),
         "recipe": asdict(recipe),
+        "version": VERSION,
         "steps": history["step"][-1],
         "tokens": tokens,
         "minutes": round(history["seconds"][-1] / 60, 1),
@@ -275,8 +308,7 @@ def _train(config, recipe, tokenizer, texts, device):
 def _release(model, card, texts, output):
     """Write weights in half precision, config, tokenizer, card.json, and how often each token stands in training."""
     model.cpu().save_pretrained(output, torch.float16)
-    ids = [i for story in model.encode(texts["train"].texts) for i in story]
-    counts = torch.bincount(torch.tensor(ids), minlength=model.config.n_vocab)
+    counts = token_counts(model, texts["train"])
     with replacing(output / "token_counts.json") as beside:
         beside.write_text(json.dumps(counts.tolist()) + "\n", encoding="utf-8")
     _update_card(output, card)
@@ -292,7 +324,7 @@ def _update_card(folder, entries):
 
 
 def _device() -> torch.device:
-    """This process's device; under torchrun it also joins the others."""
+    """Return this process's device; under torchrun it also joins the others."""
     cuda = torch.cuda.is_available()
     if "RANK" in os.environ and not dist.is_initialized():
         dist.init_process_group("nccl" if cuda else "gloo")
@@ -300,12 +332,12 @@ def _device() -> torch.device:
 
 
 def _is_first() -> bool:
-    """Whether this process prints and writes for all that train together."""
+    """Tell whether this process prints and writes for all that train together."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def bf16_is_faster() -> bool:
-    """Whether the processor multiplies bfloat16 itself; elsewhere bfloat16 is emulated, many times slower."""
+    """Tell whether the processor multiplies bfloat16 itself; elsewhere bfloat16 is emulated, many times slower."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
