@@ -274,6 +274,14 @@ def test_the_committed_notebook_takes_the_outputs_of_the_last_full_run(checkout)
     assert ["first\n", f"{loud}\n", "kept\n"] in [o["text"] for o in streams], "one output, however many chunks"
     assert '"noise of a library\\n"' not in text and str(checkout) not in text and "papermill" not in text
     assert run(checkout, "notebooks").returncode == 0 and path.with_suffix(".ipynb").read_text() == text
+    change(path, "# rises.", "# rises, says its caption.")
+    notebook(checkout, "02_other")
+    done = run(checkout, "notebooks", "NB=01")
+    assert done.returncode == 0, "02_other, which never ran, is not asked for"
+    words = path.with_suffix(".ipynb").read_text()
+    assert "rises, says its caption." in words and "image/png" in words, "prose needs no run"
+    both = run(checkout, "notebooks")
+    assert both.returncode == 1 and "02_other: no full run" in both.stdout and "01_try" not in both.stdout
     change(path, "print('kept')", "print('new')")
     stale = run(checkout, "notebooks")
     assert stale.returncode == 1 and "no full run on the real data of its code as it is" in stale.stdout
