@@ -8,7 +8,7 @@ from pathlib import Path
 
 from paper_utils import numerics
 from paper_utils.files import ROOT, read_json, replacing
-from reproduce import claims, compare, record, report, run
+from reproduce import claims, compare, notebook, record, report, run
 
 # Of make: no notebook takes them.
 MAKES_OWN = ("PYTHON", "N", "PAPER_DATA", "SCHEDULER", "TORCH", "EXACT", "FAST")
@@ -36,7 +36,7 @@ def main(words: Sequence[str]) -> int:
             return _run(run.plan(command, given, pattern), command)
         if command == "why":
             for job in run.plan(command, given, pattern):
-                reasons = record.stale_because(job.path, job.values, job.folder)
+                reasons = record.stale_because(notebook.fingerprint(job.path, job.values), job.folder)
                 print(f"{job.name}: {'would run: ' + '; '.join(reasons) if reasons else 'up to date'}")
             return 0
     except (ValueError, OSError) as error:
@@ -91,6 +91,8 @@ def _robustness(given: dict[str, str], pattern: str) -> int:
     stated = _stated(plain)
     if not stated:
         raise ValueError("robustness: there is no claims.yml, so there is nothing to judge")
+    if lacking := [job.name for job in plain if not (job.folder / "record.json").exists()]:
+        raise ValueError(f"robustness: no record to compare with of {', '.join(lacking)}: `make figures` first")
     jobs, folders = [], {job.name: {"committed": ROOT / "figures" / job.name} for job in plain}
     for job in plain:
         for seed in compare.seeds(job.path):

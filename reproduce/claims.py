@@ -131,7 +131,7 @@ def load(path: Path) -> Claims:
 
 
 def _told(content: Any, error: ValidationError) -> str:
-    """The first of pydantic's errors, with the line and id of its claim."""
+    """Put the first of pydantic's errors in words, with the line and id of its claim."""
     wrong = error.errors()[0]
     part, entry, field = (*wrong["loc"], None, None, None)[:3]
     # Of a field that may be one of several types, each type has an error of its own.
@@ -147,7 +147,7 @@ def _told(content: Any, error: ValidationError) -> str:
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """What may have been meant, as the end of a message; empty where nothing is near."""
+    """Name what may have been meant, as the end of a message; empty where nothing is near."""
     close = get_close_matches(name, sorted(known))
     return f" (near: {', '.join(close)})" if close else ""
 
@@ -163,31 +163,31 @@ def read_records(root: Path) -> dict[str, Record]:
 
 
 def values(claim: Claim, numbers: Mapping[str, object]) -> list[float]:
-    """The measured values of a claim: one, or with `each` one for each; none where they are not recorded so."""
+    """Return the measured values of a claim: one, or with `each` one for each; none where they are not recorded so."""
     found = numbers.get(claim.measured)
     found = found if claim.each and isinstance(found, list) else [] if claim.each else [found]
     return found if all(map(is_number, found)) else []
 
 
 def limits(claim: Claim, numbers: Mapping[str, object]) -> tuple[float | None, float | None]:
-    """The least and the most that a measured value may be, with a recorded number in place of its name."""
+    """Return the least and the most that a measured value may be, with a recorded number in place of its name."""
     low, high = (numbers.get(bound) if isinstance(bound, str) else bound for bound in claim.bounds)
     return low, high
 
 
 def margin(value: float, low: float | None, high: float | None) -> float:
-    """How far inside its bounds a value lies; below 0 outside."""
+    """Measure how far inside its bounds a value lies; below 0 outside."""
     return min(math.inf if low is None else value - low, math.inf if high is None else high - value)
 
 
 def least_favourable(claim: Claim, numbers: Mapping[str, object]) -> float | None:
-    """The measured value that lies least inside the claim's bounds; None where nothing is measured."""
+    """Return the measured value that lies least inside the claim's bounds; None where nothing is measured."""
     low, high = limits(claim, numbers)
     return min(values(claim, numbers), key=lambda value: margin(value, low, high), default=None)
 
 
 def judge(claim: Claim, numbers: Mapping[str, object]) -> str:
-    """What became of a claim by these numbers, in a word or two: in capitals where it is not as claims.yml states."""
+    """Judge a claim by these numbers, in a word or two: in capitals where it is not as claims.yml states."""
     low, high = limits(claim, numbers)
     named = [number for bound, number in zip(claim.bounds, (low, high), strict=True) if isinstance(bound, str)]
     if claim.measured and not (values(claim, numbers) and all(map(is_number, named))):
@@ -201,7 +201,7 @@ def judge(claim: Claim, numbers: Mapping[str, object]) -> str:
 
 
 def needed(claims: Claims, notebook: str) -> set[str]:
-    """Names of the numbers that the notebook must record, because its claims read them."""
+    """Name the numbers that the notebook must record, because its claims read them."""
     return {name for claim in claims.of(notebook) for name in claim.names}
 
 

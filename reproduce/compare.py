@@ -19,16 +19,19 @@ FURTHER = (100, 200, 300)
 
 
 def committed(name: str, root: Path = ROOT) -> Record | None:
-    """The record of a notebook at git's HEAD; None without git, or where it has none."""
+    """Read the record of a notebook at git's HEAD; without one there, that in figures/; None where there is neither."""
     words = ["git", "show", f"HEAD:figures/{name}/record.json"]
     done = subprocess.run(words, cwd=root, capture_output=True, text=True)
-    return json.loads(done.stdout) if done.returncode == 0 else None
+    if done.returncode == 0:
+        return json.loads(done.stdout)
+    path = root / "figures" / name / "record.json"
+    return read_json(path) if path.exists() else None
 
 
 def comparison(record: Record, before: Record | None, claims: Claims) -> str:
     """Say which claims hold in a run, and how its numbers and pictures differ from those of the committed record.
 
-    A line each: claims as stated, those that are not (value, bound, committed value), numbers, pictures.
+    A line each: claims as stated, those that are not (value, bound, value before), numbers, pictures.
     """
     name, numbers = record["notebook"], record["numbers"]
     old = before["numbers"] if before else {}
@@ -37,9 +40,9 @@ def comparison(record: Record, before: Record | None, claims: Claims) -> str:
     lines = [f"{name}: {len(judged) - len(off)} of {len(judged)} claims are as stated"]
     for claim in off:
         value, bound, word = report.facts(claim, numbers)
-        lines.append(f"    {word.strip('*')} {claim.id}: {value}, {bound}; committed {report.facts(claim, old)[0]}")
+        lines.append(f"    {word.strip('*')} {claim.id}: {value}, {bound}; before {report.facts(claim, old)[0]}")
     if not before:
-        return "\n".join([*lines, "    there is no committed record to compare with"])
+        return "\n".join([*lines, "    there is no record from before to compare with"])
     alike = [key for key in numbers if key in old and len(flat(numbers[key])) == len(flat(old[key]))]
     pairs = [(key, *pair) for key in alike for pair in zip(flat(numbers[key]), flat(old[key]), strict=True)]
     far = {key: apart(new, was) for key, new, was in sorted(pairs, key=lambda pair: apart(*pair[1:])) if new != was}
@@ -57,7 +60,7 @@ def flat(value: object) -> list:
 
 
 def apart(new: object, was: object) -> float:
-    """The difference of two numbers over the larger one's size; infinite for different texts."""
+    """Return the difference of two numbers over the larger one's size; infinite for different texts."""
     if new == was:
         return 0.0
     if not (cl.is_number(new) and cl.is_number(was)):
@@ -66,14 +69,14 @@ def apart(new: object, was: object) -> float:
 
 
 def seeds(path: Path) -> list[int]:
-    """Three further seeds of a notebook: its own plus 100, 200, 300, or the others that its parameters cell lists."""
+    """Return a notebook's further seeds: its own plus 100, 200, 300, or the others that its parameters cell lists."""
     source = nb.read(path)
     own, listed = nb.parameters(source)["SEED"], nb.choices(source).get("SEED")
     return [seed for seed in listed if seed != own][:3] if listed else [own + more for more in FURTHER]
 
 
 def spread(finding: Finding, runs: Sequence[Record]) -> tuple[str, bool]:
-    """How many standard deviations of its values over all runs lie between their mean and the bound; whether two do."""
+    """Count the standard deviations of its values over all runs from their mean to the bound; and are there two?"""
     values = [value for run in runs for value in cl.values(finding, run["numbers"])]
     low, high = cl.limits(finding, runs[0]["numbers"])
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
@@ -84,7 +87,7 @@ def spread(finding: Finding, runs: Sequence[Record]) -> tuple[str, bool]:
 
 
 def robustness(claims: Claims, runs: Mapping[str, Sequence[tuple[str, Record]]]) -> str:
-    """ROBUSTNESS.md: each finding in the committed run and in those with further seeds, which `runs` names."""
+    """Return ROBUSTNESS.md: each finding in the committed run and in those with further seeds, which `runs` names."""
     parts = [
         "# Findings over further seeds",
         "Written by `make robustness`, which runs every notebook with three further seeds. A cell holds what a finding "
@@ -111,7 +114,7 @@ def robustness(claims: Claims, runs: Mapping[str, Sequence[tuple[str, Record]]])
 
 
 def write_robustness(claims: Claims, folders: Mapping[str, Mapping[str, Path]], root: Path = ROOT) -> bool:
-    """Write ROBUSTNESS.md from records in folders; whether every finding holds in each, with a margin."""
+    """Write ROBUSTNESS.md from records in folders; tell whether every finding holds in each, with a margin."""
     runs = {
         name: [(label, read_json(folder / "record.json")) for label, folder in made.items()]
         for name, made in folders.items()

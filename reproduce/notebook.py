@@ -23,7 +23,7 @@ COLAB = re.compile(
 
 
 def notebooks(root: Path = ROOT, pattern: str = "") -> list[Path]:
-    """The notebooks' sources in order, those whose name starts with `pattern`; it is a ValueError if none does."""
+    """List the notebooks' sources whose name starts with `pattern`, in order; a ValueError if none does."""
     found = sorted((root / "notebooks").glob("*.py"))
     picked = [path for path in found if path.stem.startswith(pattern)]
     if not picked:
@@ -32,7 +32,7 @@ def notebooks(root: Path = ROOT, pattern: str = "") -> list[Path]:
 
 
 def read(path: Path) -> NotebookNode:
-    """The notebook that a jupytext percent script stands for, with ids that do not change from run to run."""
+    """Read the notebook that a jupytext percent script stands for, with ids that do not change from run to run."""
     notebook = jupytext.read(path)
     # A script needs no jupytext header: this is what such a header would say.
     notebook.metadata.setdefault("kernelspec", KERNELSPEC)
@@ -42,19 +42,19 @@ def read(path: Path) -> NotebookNode:
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """The cells that must execute: code that is not only white space."""
+    """List the cells that must execute: code that is not only white space."""
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
 
 def headings(notebook: NotebookNode, index: int | None = None) -> list[str]:
-    """Its headings in order; with `index`, up to and with the cell at `index`, which stands under the last of them."""
+    """List its headings in order; with `index`, those down to the cell at `index`, which stands under the last one."""
     cells = notebook.cells if index is None else notebook.cells[: index + 1]
     lines = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown").splitlines()
     return [line.strip("# ") for line in lines if line.startswith("#")]
 
 
 def captions(notebook: NotebookNode) -> dict[str, tuple[str, str]]:
-    """The paragraphs that begin with **Figure `name`.** (of a family, `maps_*`), each as one line, with its heading."""
+    """Find paragraphs that begin with **Figure `name`.** (a family: `maps_*`), each as one line, with its heading."""
     found, under = {}, ""
     prose = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     for new_heading, name, text in HEADING_OR_CAPTION.findall(prose):
@@ -65,13 +65,13 @@ def captions(notebook: NotebookNode) -> dict[str, tuple[str, str]]:
 
 
 def head_of(figure: str, heads: Iterable[str]) -> str | None:
-    """The caption's name that a figure stands under: its own, else the longest family that fits; None without one."""
+    """Find the caption that a figure stands under: its own, else the longest family that fits; None without one."""
     fitting = [head for head in heads if re.fullmatch(head.replace("*", ".*"), figure)]
     return max(fitting, key=lambda head: (head == figure, len(head)), default=None)
 
 
 def unmatched(notebook: NotebookNode, figures: Iterable[str]) -> list[str]:
-    """Where captions and figures disagree, in words: a caption is what declares a figure, or a family of them."""
+    """Say where captions and figures disagree: a caption is what declares a figure, or a family of them."""
     found = captions(notebook)
     heads = {figure: head_of(figure, found) for figure in figures}
     without = [f"figure {figure} has no caption **Figure `{figure}`.**" for figure, head in heads.items() if not head]
@@ -80,14 +80,14 @@ def unmatched(notebook: NotebookNode, figures: Iterable[str]) -> list[str]:
 
 
 def literals(notebook: NotebookNode, function: str) -> list[ast.Call]:
-    """The calls results.<function>(...) that stand in a notebook's cells."""
+    """List the calls results.<function>(...) in a notebook's cells."""
     calls = [node for cell in code_cells(notebook) for node in ast.walk(ast.parse(cell.source))]
     calls = [node for node in calls if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     return [node for node in calls if node.func.attr == function and ast.unparse(node.func.value) == "results"]
 
 
 def unmatched_literals(notebook: NotebookNode) -> list[str]:
-    """Where captions and the figures that the code names disagree, in words, as far as no run is needed to see it."""
+    """Say where captions and the figures that the code names disagree, as far as no run is needed to see it."""
     named, all_literal = [], True
     for call in literals(notebook, "save_figure"):
         name = call.args[1] if len(call.args) > 1 else next((k.value for k in call.keywords if k.arg == "name"), None)
@@ -101,14 +101,14 @@ def unmatched_literals(notebook: NotebookNode) -> list[str]:
 
 
 def first_line(path: Path, index: int) -> int | None:
-    """The line of the .py at which the cell at `index` begins; None where its cells cannot be told from its lines."""
+    """Find the line of the .py at which the cell at `index` begins; None where its lines do not tell its cells."""
     lines = path.read_text(encoding="utf-8").splitlines()
     starts = [number for number, line in enumerate(lines, 2) if re.match(r"# %%(\s|$)", line)]
     return starts[index] if len(starts) == len(read(path).cells) else None
 
 
 def refuse_shell(path: Path, notebook: NotebookNode) -> None:
-    """A ValueError for a shell line or magic: IPython lets it fail unseen, and no module or lock says what it does."""
+    """Raise a ValueError for a shell line or magic: IPython lets it fail unseen, and no module says what it does."""
     for index, cell in enumerate(notebook.cells):
         # As IPython reads them: `!ls` is get_ipython().system('ls') in the same line.
         lines = TransformerManager().transform_cell(cell.source).splitlines() if cell.cell_type == "code" else []
@@ -120,7 +120,7 @@ def refuse_shell(path: Path, notebook: NotebookNode) -> None:
 
 
 def parameters(notebook: NotebookNode) -> dict[str, object]:
-    """The names and literal values of the one cell tagged "parameters"; any other form is a ValueError."""
+    """Read the names and literal values of the one cell tagged "parameters"; any other form is a ValueError."""
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise ValueError(f"a notebook has exactly one cell tagged 'parameters', found {len(tagged)}")
@@ -134,14 +134,14 @@ def parameters(notebook: NotebookNode) -> dict[str, object]:
 
 
 def choices(notebook: NotebookNode) -> dict[str, list]:
-    """The values that a comment `# @param [...]` in the parameters cell lists, by the parameter's name."""
+    """Read the values that a comment `# @param [...]` in the parameters cell lists, by the parameter's name."""
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     found = re.findall(r"^(\w+) = .*# @param (\[.*\])", cell.source, re.M)
     return {name: ast.literal_eval(listed) for name, listed in found}
 
 
 def parse_parameters(given: Mapping[str, str], known: Mapping[str, object]) -> dict[str, object]:
-    """NAME=text as values of the type of the notebook's own default; a ValueError for another type or name."""
+    """Read NAME=text as values of the type of the notebook's own default; a ValueError for another type or name."""
     values = {}
     for name, text in given.items():
         if name not in known:
@@ -159,12 +159,12 @@ def parse_parameters(given: Mapping[str, str], known: Mapping[str, object]) -> d
 
 
 def only_on_colab(source: str) -> bool:
-    """Whether a cell does all its work below `if "google.colab" in sys.modules:`, and so nothing here."""
+    """Tell whether a cell does all its work below `if "google.colab" in sys.modules:`, and so nothing here."""
     return bool(COLAB.fullmatch(source))
 
 
 def numerics_asked(values: Mapping[str, object]) -> str:
-    """The numerics that a run with these parameters takes: quick runs are free, others as PAPER_NUMERICS says."""
+    """Return the numerics of a run with these parameters: quick runs are free, others as PAPER_NUMERICS says."""
     return "free" if values.get("MODE") == "quick" else numerics.chosen()
 
 

@@ -24,7 +24,7 @@ from reproduce import notebook as nb
 
 
 def place(record: Mapping, own: bool) -> Path:
-    """Where a run's folder goes: figures/ only for the full recipe, with its own parameters, on the real data."""
+    """Say where a run's folder goes: figures/ only for the full recipe, with its own parameters, on the real data."""
     if record["mode"] == "quick":
         return ROOT / "build" / "quick"
     if record["stamp"]:
@@ -37,18 +37,18 @@ def executed_copy(folder: Path, root: Path = ROOT) -> Path:
 
 
 def pictures(record: Mapping) -> dict[str, str]:
-    """The files of a record's figures and interactive pages, with their hashes."""
+    """List the files of a record's figures and interactive pages, with their hashes."""
     shown = (*record["figures"].values(), *record["pages"].values())
     return {file: sha for each in shown for file, sha in each.get("files", {}).items()}
 
 
 def seal(record: Mapping) -> str:
-    """What tells a record that was edited by hand from the one that its run left."""
+    """Hash a record: tells one that was edited by hand from the one that its run left."""
     return hashlib.sha256(json.dumps({**record, "sealed": None}, sort_keys=True).encode()).hexdigest()
 
 
 def read(folder: Path) -> dict:
-    """A published record; a ValueError says that it is missing, damaged, or not as its run left it."""
+    """Read a published record; a ValueError says that it is missing, damaged, or not as its run left it."""
     if not (folder / "record.json").exists():
         raise ValueError("there is no record.json")
     record = read_json(folder / "record.json")
@@ -58,7 +58,7 @@ def read(folder: Path) -> dict:
 
 
 def complete(record: Mapping, values: Mapping, fingerprint: Mapping, cost: Mapping) -> dict:
-    """A run's record with what the runner knows of it; of the modules hashed before the run, those that it loaded."""
+    """Add to a run's record what the runner knows; of the modules hashed before the run, those that the run loaded."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
@@ -107,8 +107,8 @@ def recover(out: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def stale_because(path: Path, values: Mapping[str, object], folder: Path, root: Path = ROOT) -> list[str]:
-    """The reasons to run a notebook again; empty where `folder` holds what a run would write."""
+def stale_because(now: Mapping[str, str], folder: Path, root: Path = ROOT) -> list[str]:
+    """List the reasons to run a notebook of this fingerprint again; none where `folder` holds what it would write."""
     try:
         ran = read_json(executed_copy(folder, root))["metadata"]["paper"]["record"]
     except (OSError, ValueError, KeyError):
@@ -117,15 +117,14 @@ def stale_because(path: Path, values: Mapping[str, object], folder: Path, root: 
         return ["record.json is missing or altered"]
     record = read(folder)
     return [
-        *changes(path, values, record, root, data_folder()),
+        *changes(now, record, root, data_folder()),
         *(["the last run had stand-in data"] if "stand-in" in record["stamp"] else []),
         *altered(folder, record),
     ]
 
 
-def changes(path: Path, values: Mapping, record: Mapping, root: Path, data: Path | None = None) -> list[str]:
+def changes(now: Mapping[str, str], record: Mapping, root: Path, data: Path | None = None) -> list[str]:
     """List the inputs of a record that changed since its run, in words; without `data`, only what git has."""
-    now = nb.fingerprint(path, values, root)
     reasons = [f"{part} changed" for part, sha in sorted(record["made_from"].items()) if now.get(part) != sha]
     if record["made_from"].get("numerics") == "exact" and "numerics changed" in reasons:
         reasons.remove("numerics changed")  # exact numbers serve where free ones are asked for
@@ -142,14 +141,14 @@ def changes(path: Path, values: Mapping, record: Mapping, root: Path, data: Path
 
 
 def altered(folder: Path, record: Mapping) -> list[str]:
-    """Where the pictures in a folder are not those of its record, in words."""
+    """Say where the pictures in a folder are not those of its record."""
     listed, there = pictures(record), {file.name for file in folder.glob("[!.]*")} - {"record.json", "pages"}
     missing = [f"{file} is missing or altered" for file, sha in listed.items() if digest(folder / file) != sha]
     return missing + [f"{file} stands in no record" for file in sorted(there - listed.keys())]
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    """Where figures/, its records and the notebooks disagree, a line each; no data is looked at, as in `make why`."""
+    """List where figures/, its records and the notebooks disagree; no data is looked at, as in `make why`."""
     paths = {path.stem: path for path in nb.notebooks(root)}
     folders = {folder.name for folder in (root / "figures").glob("[!.]*/")} - {"sweeps"}
     found = [f"figures/{name} is of no notebook" for name in sorted(folders - paths.keys())]
@@ -160,7 +159,7 @@ def problems(root: Path = ROOT) -> list[str]:
         except ValueError as error:
             found.append(f"figures/{name}: {error}: `make figures` runs the notebook")
             continue
-        if reasons := changes(path, nb.parameters(source), record, root):
+        if reasons := changes(nb.fingerprint(path, nb.parameters(source), root), record, root):
             found.append(f"the figures of {name} are stale: {'; '.join(reasons)}. `make figures` runs it again")
         if wrong := nb.unmatched(source, record["figures"]):
             found.append(f"notebooks/{path.name}: {'; '.join(wrong)}")
@@ -201,7 +200,7 @@ def refresh(root: Path = ROOT, pattern: str = "") -> list[str]:
 
 
 def _with_palette(png: str) -> str:
-    """A picture, base64, with 256 colours of its own: a third of the size in the .ipynb. figures/ holds it in full."""
+    """Reduce a picture, base64, to 256 colours: a third of the size in the .ipynb. figures/ holds it in full."""
     small = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
         picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)

@@ -79,14 +79,14 @@ def show(value: object) -> str:
 
 
 def table(head: str, rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; a bar or a line break within a cell would end the cell."""
+    """Write a Markdown table; a bar or a line break within a cell would end the cell."""
     cells = [[" ".join(show(cell).split()).replace("|", r"\|") for cell in row] for row in rows]
     columns = head.split(", ")
     return "\n".join(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *cells))
 
 
 def minutes(runs: Collection[Record]) -> str:
-    """How long these runs took together, marked where one of them found trained weights, as no fresh clone does."""
+    """Say how long these runs took together, marked where one of them found trained weights, as no fresh clone does."""
     kept = any("kept" in record["weights"].values() for record in runs)
     return f"{sum(record['seconds'] for record in runs) / 60:.1f}" + (" (weights kept)" if kept else "")
 
@@ -103,7 +103,7 @@ def facts(claim: Claim, numbers: Mapping[str, object]) -> tuple[str, str, str]:
 
 
 def counted(paper: Iterable[Section], kind: type[Claim] = Claim) -> str:
-    """How claims turn out, in words: "12: 11 hold, 1 MISSED"."""
+    """Count how claims turn out: "12: 11 hold, 1 MISSED"."""
     judged = [
         cl.judge(claim, section.numbers) for section in paper for claim in section.claims if isinstance(claim, kind)
     ]
@@ -112,7 +112,7 @@ def counted(paper: Iterable[Section], kind: type[Claim] = Claim) -> str:
 
 
 def headlines(text: str, paper: Sequence[Section]) -> str:
-    """README's text with what stands between its markers made anew: a row a headline, what did not reproduce."""
+    """Make anew what stands between the markers in README's text: a row a headline, what did not reproduce."""
     if not (START in text and END in text):
         raise ValueError(f"README.md lacks the markers {START} and {END}")
     rows, missed = [], []
@@ -132,7 +132,7 @@ def headlines(text: str, paper: Sequence[Section]) -> str:
 
 
 def statements(paper: Sequence[Section]) -> str:
-    """CLAIMS.md: every statement with its verdict, by notebook."""
+    """Return CLAIMS.md: every statement with its verdict, by notebook."""
     parts = [
         "# What is claimed, and what became of it",
         "Written by `make verify` from [claims.yml](claims.yml) and the records in `figures/`. A finding is ours, and "
@@ -157,7 +157,7 @@ def statements(paper: Sequence[Section]) -> str:
 
 
 def gallery(paper: Sequence[Section], root: Path) -> str:
-    """figures/README.md, which GitHub shows in place: every picture with its words, its claims and its origin."""
+    """Return figures/README.md, which GitHub shows in place: every picture with its words, claims and origin."""
     parts = [
         "# The figures, and what is claimed of them",
         "Written by `make verify` from the records in these folders, the captions in the notebooks and "
@@ -189,7 +189,7 @@ def gallery(paper: Sequence[Section], root: Path) -> str:
 
 
 def _article(section: Section, caption: str, heading: str, figures: Sequence[str]) -> list[str]:
-    """The pictures of one caption, and below them the caption, where it stands and the claims that cite them."""
+    """Return the pictures of one caption, and below them the caption, where it stands and the claims that cite them."""
     name, shown = section.name, []
     for figure in figures:
         alt = re.sub(r"([\\`*_\[\]<$])", r"\\\1", " ".join(section.record["figures"][figure]["alt"].split()))
@@ -210,7 +210,7 @@ def _cited(claim: Claim, numbers: Mapping[str, object]) -> str:
 
 
 def cover(claims: Claims, root: Path) -> bytes | None:
-    """README's picture as PNG: each notebook's figure `cover`, whole, beside the others; None where there is none."""
+    """Draw README's picture as PNG: each notebook's figure `cover`, whole, side by side; None where there is none."""
     named = {each.title: root / "figures" / each.notebook / "cover.png" for each in claims.covers}
     panels = {title: path for title, path in named.items() if path.exists()}
     if not panels:
@@ -239,6 +239,9 @@ def verify(root: Path = ROOT) -> int:
         write(root, claims)
     except (ValueError, OSError) as error:
         wrong.append(f"the report cannot be written: {error}")
+    for each in claims.covers:
+        if not (panel := root / "figures" / each.notebook / "cover.png").exists():
+            print(f"{panel.relative_to(root)} is missing: README's picture leaves this panel out")
     judged, missed = claims.of(), 0
     for claim in judged:
         value, bound, word = facts(claim, published[claim.notebook]["numbers"])

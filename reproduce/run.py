@@ -58,7 +58,7 @@ class Job:
         self.executed = self.staging / f"{self.name}.ipynb"
 
     def place(self, record: Mapping) -> Path:
-        """Where the folder of a run with such a record goes: what stand-in data gave is never put elsewhere."""
+        """Say where the folder of a run with such a record goes: what stand-in data gave is never put elsewhere."""
         return self.out if self.out and not record["stamp"] else records.place(record, self.own)
 
     @property
@@ -92,7 +92,7 @@ def plan(command: str, given: Mapping[str, str], pattern: str = "") -> list[Job]
 
 
 def unrecorded(job: Job) -> list[str]:
-    """The numbers that claims.yml names and no cell can record, a line each; none where a cell records **numbers."""
+    """List the numbers that claims.yml names and no cell can record; none where a cell records **numbers."""
     keywords = [keyword.arg for call in nb.literals(nb.read(job.path), "record") for keyword in call.keywords]
     lacking = [] if None in keywords else sorted(job.needed - set(keywords))
     told = "{}: claims.yml names the number {!r}, which no results.record of the notebook records{}"
@@ -113,9 +113,9 @@ def only_one(path: Path) -> AbstractContextManager:
 
 
 def jobs_of(flags: str, default: int = 1) -> int:
-    """How many notebooks side by side: make's -j, else `default`."""
-    found = re.search(r"(?:^|\s)-j ?(\d+)", flags)
-    return int(found[1]) if found else os.cpu_count() or 1 if re.search(r"(?:^|\s)-j(\s|$)", flags) else default
+    """Read from make's flags how many notebooks run side by side: -j2 two, -j one a core, else `default`."""
+    asked = re.search(r"(?:^|\s)-j ?(\d*)(?:\s|$)", flags)
+    return int(asked[1] or os.cpu_count() or 1) if asked else default
 
 
 # ---- The child: one notebook, one kernel
@@ -176,7 +176,7 @@ def kill(pid: int) -> None:
 
 
 def memory_mb(pid: int) -> int:
-    """Resident memory of all that a process started, in MB; what they share counts for each. 0 once it is over."""
+    """Sum the resident memory of all that a process started, in MB; what they share counts for each. 0 at its end."""
     with suppress(psutil.Error):
         return round(sum(p.memory_info().rss for p in psutil.Process(pid).children(recursive=True)) / 1e6)
     return 0
@@ -212,7 +212,7 @@ def run(jobs: Sequence[Job], side_by_side: int, threads: int) -> None:
 
 
 def show(running: Sequence[Job]) -> None:
-    """In one line, which a terminal shows over again: each notebook's cell, and what its training says."""
+    """Print in one line, which a terminal shows over again, each notebook's cell, time, and what its training says."""
     parts = []
     for job in running:
         about = f" of about {clock(job.expected)}" if job.expected else ""
@@ -234,7 +234,9 @@ def start(job: Job, threads: int) -> bool:
         job.expected = read_json(job.folder / "record.json")["seconds"]
     job.say(f": took {clock(job.expected)} the last time" if job.expected else "")
     try:
-        if not records.stale_because(job.path, job.values, job.folder):
+        # Read before the run: what is edited during it counts as a change.
+        job.fingerprint, job.source = nb.fingerprint(job.path, job.values), nb.read(job.path)
+        if not records.stale_because(job.fingerprint, job.folder):
             job.verdict, job.record = "up to date", records.read(job.folder)
             job.say(": up to date")
             return False
@@ -242,8 +244,6 @@ def start(job: Job, threads: int) -> bool:
         job.folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=job.folder.parent):
             records.recover(job.folder.parent)
-        # Read before the run: what is edited during it counts as a change.
-        job.fingerprint, job.source = nb.fingerprint(job.path, job.values), nb.read(job.path)
         shutil.rmtree(job.staging, ignore_errors=True)
         with replacing(job.staging / "source.ipynb") as beside:
             nbformat.write(job.source, beside)
@@ -301,7 +301,7 @@ def end(job: Job) -> None:
 
 
 def judge(executed: NotebookNode, job: Job) -> str:
-    """The verdict on an executed notebook and its record: "complete", or the first thing that shows that it is not.
+    """Judge an executed notebook and its record: "complete", or the first thing that shows that it is not.
 
     Every code cell was executed, in order and without an error; results.finish wrote the record; this run wrote each
     figure, and captions and figures match. What goes to figures/ has every number that claims.yml names, and every
@@ -349,7 +349,7 @@ def relative(path: Path) -> str:
 
 
 def summary(jobs: Sequence[Job]) -> str:
-    """The closing table: notebook, cells, minutes, peak memory, figures, numerics, verdict; below it the machine."""
+    """Write the closing table: notebook, cells, minutes, peak memory, figures, numerics, verdict; last the machine."""
     rows, machines = [("notebook", "cells", "minutes", "peak MB", "figures", "numerics", "verdict")], []
     for job in jobs:
         minutes, figures = f"{job.seconds / 60:.1f}" if job.cells else "-", len(job.record.get("figures", {})) or "-"

@@ -40,11 +40,11 @@ def test_a_run_is_compared_number_by_number_with_the_committed_record(tmp_path):
     new["figures"]["curve"]["files"]["dot.png"] = "c"
     assert compare.comparison(new, old, judged).splitlines() == [
         "01_try: 2 of 3 claims are as stated",
-        "    MISSED rises: 0.5, at least 1; committed 2",
+        "    MISSED rises: 0.5, at least 1; before 2",
         "    numbers: 2 of 4 are equal; the largest difference is 0.75 of its size (x); 1 are new or of another length",
         "    pictures: 1 of 2 are equal: dot.png",
     ]
-    assert "there is no committed record" in compare.comparison(new, None, judged)
+    assert "there is no record from before" in compare.comparison(new, None, judged)
 
 
 def test_the_table_of_seeds_names_what_fails_and_what_is_too_close(tmp_path):

@@ -126,7 +126,7 @@ def test_the_disk_is_full_where_the_figures_go(root, mounted):
     mounted(figures, f"{sum(map(len, old.values())) // 1024 + 64}k")
     done = run(root, "figures")
     assert done.returncode == 1 and "No space left on device" in done.stdout, done.stdout + done.stderr
-    assert "its figures are in build/staging/01_try" in done.stdout and "Traceback" not in done.stderr
+    assert "its figures are in build/staging/figures/01_try" in done.stdout and "Traceback" not in done.stderr
     assert snapshot(figures) == old
     remount(figures, "size=16m")
     recovers(root, old)

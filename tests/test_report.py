@@ -162,6 +162,9 @@ def test_verify_prints_each_judgement(root, monkeypatch, capsys):
     assert bad == ["missed", "three"]
     (root / "claims.yml").write_text(re.sub("^- {id: (three|missed).*\n", "", STATED, flags=re.M))
     assert verify(root, monkeypatch, capsys)[0] == 0
+    (root / "figures/01_try/cover.png").unlink()
+    status, said = verify(root, monkeypatch, capsys)
+    assert status == 0 and "figures/01_try/cover.png is missing: README's picture leaves this panel out" in said
     status, said = verify(root, monkeypatch, capsys, ("figures/01_try/curve.png was altered after its run",))
     assert status == 1 and "curve.png was altered" in said
     (root / "README.md").write_text("no markers")
