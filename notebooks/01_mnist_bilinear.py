@@ -501,7 +501,7 @@ for noise, each in [(0.33, each) for each in noisy_models] + [(0.0, each) for ea
     h0 = train_x @ each.w_e.T
     seen = (h0 @ each.w_l[0].T) * (h0 @ each.w_r[0].T)  # h_1: layer 2 is not needed here
     size, axes_ = bilinear.eigendecompose(seen.T @ seen / len(seen))
-    root = axes_ * size.clamp(min=0).sqrt() @ axes_.T
+    root = axes_ * size.clamp(min=0).double().sqrt().float() @ axes_.T
     weighted, _ = bilinear.eigendecompose((by_data := root @ forms @ root) / 2 + by_data.mT / 2)
     read |= {"rank": effective_rank(values).mean().item(), "rank by data": effective_rank(weighted).mean().item()}
     least = (values[:, -1] / -values[:, 0]).min().item()  # the largest positive over the largest negative eigenvalue

@@ -666,7 +666,7 @@ assert torch.allclose(forms[-1], mlp, atol=1e-2)
 logit = mlp + (x @ direction).double()
 correlations = {}
 for name, where in {"everywhere": everywhere, "before a verb": at}.items():
-    found = torch.corrcoef(torch.stack([*forms[:, where], mlp[where], logit[where]]))
+    found = torch.corrcoef(torch.stack([*forms[:, where], mlp[where], logit[where]]).double())
     correlations[name] = found[: len(KEPT), -2:]
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}

@@ -429,7 +429,7 @@ texts = [
     f"neuron {i}: {k}<br>explains {f:.1%}<br>power {p:.2%}<br>loss without {k}: x {factor_of.get(k, 1):.3g}"
     for i, (k, f, p) in enumerate(zip(homes[SEED], explained.tolist(), power.tolist(), strict=True))
 ]
-marker = {"size": (5 + 60 * power.sqrt()).tolist(), "opacity": 0.5}
+marker = {"size": (5 + 60 * np.sqrt(power.numpy())).tolist(), "opacity": 0.5}
 dots = go.Scatter(x=homes[SEED], y=explained.tolist(), mode="markers", text=texts, hoverinfo="text", marker=marker)
 page = go.Figure(dots).update_xaxes(type="category", categoryarray=irreps, title="irreducible representation")
 page.update_layout(template="plotly_white", width=760, height=480, yaxis_title="fraction of its variance explained")

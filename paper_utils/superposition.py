@@ -192,7 +192,7 @@ def weight_measures(model: PlaneAutoencoder, importance: Float[Tensor, " feature
     matrix = decoder @ encoder.T
     kept = matrix >= matrix.quantile(0.99)
     values = torch.stack([importance, model.decoder.bias, encoder.norm(dim=1)])
-    bias, norm = torch.corrcoef(values)[0, 1:]
+    bias, norm = torch.corrcoef(values.double())[0, 1:]
     measures = {
         "bias_correlation": bias,
         "norm_correlation": norm,
