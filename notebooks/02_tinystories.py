@@ -1023,7 +1023,9 @@ results.findings(rows)
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 fig = drawing.cover(effects, verbs)
-results.save_figure(fig, "cover", alt="Ten by ten verbs: holding a verb's eigenvector costs that verb most.", show=False)
+results.save_figure(
+    fig, "cover", alt="Ten by ten verbs: holding a verb's eigenvector costs that verb most.", show=False
+)
 
 # %% [markdown]
 # **Figure `cover`.** The map of `held`, small, for README's picture of all five notebooks.

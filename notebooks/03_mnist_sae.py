@@ -322,7 +322,11 @@ part = published.sub_dictionary(alive)
 pre = F.linear(activations - published.b_dec, part.w_enc, part.b_enc + part.bias_enc)
 linear_share = torch.stack([torch.corrcoef(torch.stack([z, z.relu()]).double())[0, 1] ** 2 for z in pre.T])
 generator = torch.Generator().manual_seed(SEED)
-drawn = torch.randn(200, len(alive), 128, generator=generator) * variances.clamp(min=0).double().sqrt().float() @ axes_of_h.T
+drawn = (
+    torch.randn(200, len(alive), 128, generator=generator)
+    * variances.clamp(min=0).double().sqrt().float()
+    @ axes_of_h.T
+)
 nulls = sae.most_opposite(drawn)
 opposite, rank = sae.most_opposite(directions), spectra.effective_rank(torch.linalg.svdvals(directions).square())
 dense = density[alive] > 0.8
