@@ -40,11 +40,11 @@ class Group:
         return f"{type(self).__name__}({self.n})"
 
     def irreps(self) -> dict[str, Float[Tensor, "order d d"]]:
-        """The real irreducible representations by name, "trivial" first: matrices[x] @ matrices[y] is that of x y."""
+        """Return the real irreducible representations by name, "trivial" first; matrices[x] @ matrices[y] is x y's."""
         raise NotImplementedError
 
     def basis(self) -> tuple[Float[Tensor, "order order"], Int[Tensor, " order"]]:
-        """Orthonormal functions on the group, one a row, and for each the index of the irrep whose entries span it."""
+        """Return orthonormal functions on the group, one a row, and the index of the irrep whose entries span each."""
         rows, index = [], []
         for i, matrices in enumerate(self.irreps().values()):
             _, size, right = torch.linalg.svd(matrices.flatten(1).T, full_matrices=False)
@@ -54,7 +54,7 @@ class Group:
 
     @property
     def forbidden(self) -> Bool[Tensor, "order order order"]:
-        """Marks each [x, y, z] where z cannot be x y because its parity is another."""
+        """Mark each [x, y, z] where z cannot be x y because its parity is another."""
         return self.parity[self.table][:, :, None] != self.parity
 
 
@@ -128,7 +128,7 @@ class SymmetricGroup(Group):
 
 
 def fourier_basis(n: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, "n n"]:
-    """The real Fourier basis on Z_n, one orthonormal row per component.
+    """Return the real Fourier basis on Z_n, one orthonormal row per component.
 
     Rows: 1, then cos(2 pi k j / n) and sin(2 pi k j / n) for k = 1, 2, ..., each scaled to unit norm. Where n is
     even the last frequency n/2 has a cosine only (its sine is zero everywhere).
@@ -149,13 +149,13 @@ def fourier_basis(n: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, "
 
 
 def fourier_names(n: int) -> list[str]:
-    """Names of the rows of `fourier_basis(n)`: Const, cos 1, sin 1, cos 2, ..."""
+    """Name the rows of `fourier_basis(n)`: Const, cos 1, sin 1, cos 2, ..."""
     _check_n("fourier_names", n)
     return ["Const", *(f"{wave} {k}" for k in range(1, n // 2 + 1) for wave in ("cos", "sin"))][:n]
 
 
 def fourier_2d(x: Float[Tensor, "order order k"], n: int) -> Float[Tensor, "region n n k"]:
-    """The 2-D Fourier coefficients of k functions on pairs of group elements, one block per region.
+    """Compute the 2-D Fourier coefficients of k functions on pairs of group elements, one block per region.
 
     X[region, f, g, k] = sum_ab F[f, a] F[g, b] x[region, a, b, k] with F = fourier_basis(n). The regions of D_n are
     (rot, rot), (rot, ref), (ref, rot), (ref, ref); C_n has one. The transform is orthogonal: sums of squares stay.
@@ -174,7 +174,7 @@ def fourier_2d(x: Float[Tensor, "order order k"], n: int) -> Float[Tensor, "regi
 def neuron_frequencies(
     hidden: Float[Tensor, "order order k"], n: int, highest: int | None = None
 ) -> tuple[Int[Tensor, " k"], Float[Tensor, " k"]]:
-    """Each neuron's best frequency and the fraction of its squared activation it explains, as the original counts.
+    """Find each neuron's best frequency and what fraction of its squared activation that explains, like the original.
 
     fraction(f) = sum of squares of the 3 x 3 block Const/cos f/sin f over all regions / sum of squares of everything.
     A neuron that never fires has frequency 0 and fraction 0. `highest` is the last frequency tried, n//2 unless given
@@ -197,7 +197,7 @@ def neuron_frequencies(
 
 
 def neuron_irreps(hidden: Float[Tensor, "order order k"], group: Group) -> tuple[list[str], Float[Tensor, " k"]]:
-    """Each neuron's irreducible representation, and the fraction of its variance over all pairs that it explains.
+    """Find each neuron's irreducible representation and the fraction of its variance over all pairs that it explains.
 
     An irrep explains what varies with x, y, or both, in that irrep and no other. A constant neuron is "dead": 0.
     """
@@ -229,7 +229,7 @@ def keep_irreps(
 
 
 def inner_vectors(model: "GroupMLP", group: Group) -> dict[str, tuple[Float[Tensor, " d"], float]]:
-    """For each irrep the unit vector a that its neurons share, and the share of the squared weights along it.
+    """Find the unit vector a that the neurons of each irrep share, and the share of the squared weights along it.
 
     What a neuron adds up before its ReLU varies with x, in the irrep rho, as sum_ij L_ij rho(x)_ij, and with y as
     sum_ij R_ij rho(y)_ij. If it is <u, rho(x) a> + <a, rho(y) v>, then L = u a^T and R = a v^T: a spans the rows of all
@@ -271,7 +271,7 @@ def waves(logits: Float[Tensor, "order order order"], group: Group) -> Float[Ten
 
 
 def forbidden_share(logits: Float[Tensor, "order order order"], group: Group) -> float:
-    """The share of the logits' squared size, less the mean of each parity, on outputs that parity forbids: 0 to 1."""
+    """Measure the share of the `waves`' squared size that lies on outputs which parity forbids: 0 to 1."""
     power = waves(logits, group).square()
     return (power[group.forbidden.to(logits.device)].sum() / power.sum()).item()
 
@@ -281,7 +281,7 @@ def table_loss(
     table: Int[Tensor, "order order"],
     where: Bool[Tensor, "order order"] | None = None,
 ) -> tuple[float, float]:
-    """Mean cross entropy (nats) and accuracy over all pairs, or those that `where` marks, in float64.
+    """Compute the mean cross entropy (nats) and the accuracy over all pairs, or those that `where` marks, in float64.
 
     float32 would round the small losses here: it keeps only two digits of log(1 + 5e-6).
     """
@@ -315,7 +315,7 @@ class GroupMLP(HookedRootModule):
         self.setup()
 
     def forward(self, pairs: Int[Tensor, "batch 2"] | None = None) -> Float[Tensor, "*pairs order"]:
-        """Logits of the given pairs, [batch order]; of all pairs where none are given, [order order order].
+        """Score the given pairs, [batch order], or all pairs where none are given, [order order order].
 
         W's upper half acts on x alone and its lower half on y alone. All pairs therefore need no order^2 rows of
         embeddings: hidden[x, y] = relu((W_E_a W_top)[x] + (W_E_b W_bottom)[y]), and embed_stack has a row per element.
@@ -392,18 +392,18 @@ def hooked_loss(
     change: Callable[[Tensor], Tensor],
     where: Bool[Tensor, "order order"] | None = None,
 ) -> float:
-    """The loss (see `table_loss`) where `change` replaces the hidden activations [x y k], by a TransformerLens hook."""
+    """Compute the loss (see `table_loss`) where `change` replaces the hidden activations [x y k], by a hook."""
     logits = model.run_with_hooks(fwd_hooks=[("hidden", lambda hidden, hook: change(hidden))])
     return table_loss(logits, group.table, where)[0]
 
 
 def hold_at_means(neurons: Bool[Tensor, " k"], hidden: Float[Tensor, "x y k"]) -> Float[Tensor, "x y k"]:
-    """The hidden activations with the marked neurons at their means over all pairs."""
+    """Hold the marked neurons at their means over all pairs."""
     return torch.where(neurons.to(hidden.device), hidden.mean((0, 1)), hidden)
 
 
 def census(model: GroupMLP, group: Group, importance: bool = True) -> dict[str, dict[str, float | int]]:
-    """For each irrep that some neuron lives on: its neurons, their power, and the loss with them held at their means.
+    """Count the neurons of each irrep that has some; measure their power, and the loss with them held at their means.
 
     A neuron's power is its variance over all pairs times the squared norm of its row of W_U, given as a share of all.
     """
@@ -426,7 +426,7 @@ def key_irreps(found: dict[str, dict[str, float | int]], loss: float) -> list[st
 
 @torch.no_grad()
 def measure(model: GroupMLP, group: Group, train: Bool[Tensor, "order order"]) -> dict[str, float | list[float]]:
-    """What the training curves show of a model: losses in float64, lists with an entry per irrep after the first."""
+    """Measure what the training curves show: losses in float64, lists with an entry per irrep after the first."""
     logits, out = model().cpu(), {}
     for pairs, where in {"train_": train, "test_": ~train, "": None}.items():
         out[f"{pairs}loss"], out[f"{pairs}accuracy"] = table_loss(logits, group.table, where)
@@ -488,14 +488,14 @@ def train(
 
 
 def _turns(steps: Int[Tensor, " order"], n: int) -> Float[Tensor, "order 2 2"]:
-    """Rotations of the plane by 2 pi steps / n."""
+    """Rotate the plane by 2 pi steps / n."""
     # Reduce the steps mod n before they are multiplied by pi, because large angles cost digits.
     angle = 2 * math.pi * (steps % n).double() / n
     return torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(-1, 2, 2)
 
 
 def _without_mean(moved: Int[Tensor, "order p p"]) -> Float[Tensor, "order d d"]:
-    """Permutation matrices [moved, point, image] on the vectors whose entries add up to 0, in an orthonormal basis."""
+    """Restrict permutation matrices [moved, point, image] to the vectors whose entries add up to 0."""
     p = moved.shape[1]
     basis = torch.linalg.qr(torch.cat([torch.ones(p, 1), torch.eye(p)[:, 1:]], 1).double()).Q[:, 1:]
     return torch.einsum("id,xij,je->xed", basis, moved.double(), basis)

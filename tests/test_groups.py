@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from checkpoints.dihedral_D53 import train as released
 from paper_utils import groups, training
 from paper_utils.files import ROOT
 from paper_utils.groups import CyclicGroup, DihedralGroup, GroupMLP, GroupTraining, SymmetricGroup
+from sweeps import dihedral_fourier
 
 GROUPS = st.sampled_from([CyclicGroup, DihedralGroup])
 FEW = [CyclicGroup(7), CyclicGroup(8), DihedralGroup(5), DihedralGroup(6), SymmetricGroup()]
@@ -258,6 +260,16 @@ def test_ablation_projects_and_leaves_allowed_logits(n, data):
         torch.testing.assert_close(coefficients[:, row], expected)
 
 
+def test_waves_add_up_to_zero_on_the_outputs_of_each_parity():
+    group, logits = DihedralGroup(3), torch.zeros(6, 6, 6).double()
+    logits[0, 0] = torch.tensor([3.0, 0, 0, 1, 1, 1])
+    found = groups.waves(logits, group)
+    assert found[0, 0].tolist() == pytest.approx([2, -1, -1, 0, 0, 0]) and not found[1:].any()
+    torch.testing.assert_close(groups.waves(found + 7, group), found)
+    one_parity = groups.waves(noise(5, 5, 5), CyclicGroup(5))
+    torch.testing.assert_close(one_parity.sum(-1), torch.zeros(5, 5).double())
+
+
 def test_forbidden_share_by_hand():
     table = DihedralGroup(3).table
     right = F.one_hot(table, 6).double()
@@ -323,6 +335,76 @@ def test_small_groups_are_learnt(group):
     assert history["train_accuracy"][-1] == 1
     assert (history["forbidden_share"][-1] > 0) == isinstance(group, DihedralGroup)
     assert groups.train(again, group, SMALL) == history and torch.equal(model.W, again.W)
+
+
+def test_key_irreps_are_those_without_which_the_loss_is_a_tenth_higher():
+    found = {name: {"loss_without": loss} for name, loss in (("sign", 3.0), ("1", 2.0), ("2", 2.3))}
+    assert groups.key_irreps(found, 2.0) == ["sign", "2"] and groups.key_irreps(found, 3.0) == []
+    assert groups.key_irreps({"1": {"loss_without": groups.KEY}}, 1.0) == ["1"]  # the threshold counts
+
+
+def test_recipe_of_the_small_groups():
+    assert GroupTraining(0.9, 1e-2, 1.0, 3000, 3000, 1) == groups.SMALL
+
+
+@pytest.mark.parametrize(
+    ("sweep", "point"),
+    [
+        (dihedral_fourier.DIHEDRAL, {"n": 5, "seed": 3}),
+        (dihedral_fourier.THIRDS, {"n": 6, "seed": 3}),
+        (dihedral_fourier.NOT_DIHEDRAL, {"group": "S_4", "seed": 3}),
+        (dihedral_fourier.INITIAL, {"weights": 2, "pairs": 1}),
+    ],
+    ids=["dihedral", "thirds", "others", "initial"],
+)
+def test_sweeps_train_small_groups_by_their_recipe_and_measure_afterwards(sweep, point, monkeypatch):
+    monkeypatch.setattr(groups, "SMALL", replace(groups.SMALL, epochs=40, log_every=40))
+    model = sweep.build(**point)
+    history = sweep.train(model, **point)
+    order, seed = len(model.W_E_a), point.get("pairs", point.get("seed"))
+    group = SymmetricGroup() if order == 24 else DihedralGroup(order // 2)
+    again = GroupMLP(order, 64, 64, point.get("weights", point.get("seed")))
+    assert history == groups.train(again, group, replace(groups.SMALL, seed=seed))
+    assert torch.equal(again.W, model.W)
+    rows = sweep.measure(model.requires_grad_(False), history, **point)
+    for row in rows if isinstance(rows, list) else [rows]:
+        assert all(isinstance(value, str) or math.isfinite(value) for value in row.values())
+        if "key_irreps" in row:
+            assert row["key"] == len(row["key_irreps"].split())
+        if "neurons" in row and isinstance(row["neurons"], str):
+            assert len(row["neurons"].split()) == 64
+
+
+def test_grokking_measures_the_weights_of_each_logged_epoch(monkeypatch):
+    recipe = replace(dihedral_fourier.GROKKING_RECIPE, epochs=2, log_every=1)
+    monkeypatch.setattr(dihedral_fourier, "GROKKING_RECIPE", recipe)
+    monkeypatch.setattr(dihedral_fourier, "LOGGED", 3)  # epochs 0 to 2
+    models = dihedral_fourier.build_grokking(seed=3)
+    history = dihedral_fourier.train_grokking(models, seed=3)
+    assert history["epoch"] == [0, 1, 2]
+    start = GroupMLP(106, seed=3)
+    assert torch.equal(models[1].W, start.W) and torch.equal(models[-1].W, models[0].W)
+    assert not torch.equal(models[2].W, models[3].W)
+    pairs = groups.train_pairs(106, 0.3, 3)
+    monkeypatch.setattr(groups, "key_irreps", lambda found, loss: ["sign", "2"])  # two epochs make none key
+    rows = dihedral_fourier.measure_grokking(models.requires_grad_(False), history, seed=3)
+    assert [(row["epoch"], row["irrep"]) for row in rows[:4]] == [(0, "sign"), (0, "2"), (1, "sign"), (1, "2")]
+    group, model = DihedralGroup(53), models[3].double()
+    without = groups.hooked_loss(
+        model, group, lambda h: h - groups.keep_irreps(h, ["2"], group) + h.mean((0, 1)), pairs
+    )
+    kept = groups.hooked_loss(model, group, lambda h: groups.keep_irreps(h, ["sign", "2"], group))
+    row = rows[5]
+    assert (row["epoch"], row["irrep"]) == (2, "2") and row["excluded_loss"] == pytest.approx(without, rel=1e-4)
+    assert row["restricted_loss"] == pytest.approx(kept, rel=1e-4)
+    assert row["loss"] == pytest.approx(history["loss"][2], rel=1e-4)
+
+
+def test_grokking_has_a_network_for_each_epoch_that_the_recipe_logs():
+    recipe = dihedral_fourier.GROKKING_RECIPE
+    first, later = recipe.log_every // 8, recipe.log_every
+    logged = {*range(0, 10 * later, first), *range(10 * later, recipe.epochs + 1, later)}
+    assert len(logged) == dihedral_fourier.LOGGED
 
 
 def test_curves_are_those_of_the_public_functions():
@@ -516,7 +598,7 @@ class TestPublishedWeights:
         group, model, expected = DihedralGroup(53), load(REFERENCE / f"{name}.safetensors"), DRAWN[name]
         found, logits, key = groups.census(model, group), model(), expected["key"].split()
         loss = groups.table_loss(logits, TABLE)[0]
-        assert [k for k, part in found.items() if part["loss_without"] >= 1.1 * loss] == key
+        assert groups.key_irreps(found, loss) == key
         inner, predicted = groups.inner_vectors(model, group), torch.zeros_like(logits)
         for k in key:
             rho, (a, _) = group.irreps()[k], inner[k]
