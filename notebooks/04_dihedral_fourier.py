@@ -942,6 +942,8 @@ axes[0, 0].set_yscale("log")
 axes[0, 1].legend()
 alt = "Six panels over the epochs: losses fall by six orders of magnitude, representations die out, the inner vector is shared after a few hundred epochs, sign neurons appear and stay, the forbidden share dips to 0.47 and returns to one half, in seed 3 to 0.49."
 results.save_figure(fig, "birth", alt=alt)
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
 # A value a network, for the claims; "converged" adds the published a, b and e: c is b at another epoch, d stopped early.
 converged = PUBLISHED.drop("d")
 recorded = [

@@ -645,44 +645,47 @@ results.record(**{name: [*ours[name], *sweep[name]] for name in ours})
 # ## What we found
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-results.findings(
-    [
-        ("classifier: accuracy after 10 epochs", "accuracy_final", "0.9653"),
-        ("autoencoder: last batch, epoch 1", "last_batch_1", "0.2728"),
-        ("autoencoder: last batch, epoch 20", "last_batch_20", "0.1584"),
-        ("autoencoder: all images, epoch 20", "mse_20", "not given"),
-        ("the same with each feature's mean instead", "mse_mean_only", "not given"),
-        ("share of the variance that the plane explains", "explained", "not given"),
-        ("sparsity of the 49 features, mean", "sparsity", "said to be 0"),
-        ("least and most", "sparsity_range", "said to be 0"),
-        ("importance within 15° of two rays", "gathered_two", '"around 2 features"'),
-        ("runs of 6 beyond 95 % of 2,000 random draws", "seeds_above_random", "not given"),
-        ("encoder columns: the same, less random angles", "columns_above_random", "not given"),
-        ("cosine of the mean direction and the shared offset", "offset_cosine", "not given"),
-        ("importance and encoder norm: correlation", "norm_correlation", "higher with importance"),
-        ("importance and decoder bias: correlation", "bias_correlation", "larger as importance falls"),
-        ("largest 1 % of the product: share on the diagonal", "top_on_diagonal", "not given"),
-        ("toy, S = 0.3, I = 1: triangles of 100, by their angles", "toy_triangle", "not done"),
-        ("toy, S = 0.7, I = 1: two digons of 100", "toy_digons", "not done"),
-        ("toy, S = 0.99, I = 1: pentagons of 100", "toy_pentagon", "not done"),
-        ("phase diagram: best of ten models does what theory says", "phase_best_agrees", "not done"),
-        ("the same, were every point superposed", "phase_always_superposed", "not done"),
-        ("pairs of which one is always there: cosine (by lot −1/3)", "anti_cosine_often", "not done"),
-        ("features per dimension: MNIST", "mnist_per_dimension", "not done"),
-        ("the same, shuffled", "shuffled_per_dimension", "not done"),
-        ("the same, synthetic ones as sparse", "synthetic_per_dimension", "not done"),
-        ("length of the longest MNIST feature", "mnist_longest", "not done"),
-        ("variance two dimensions explain: MNIST", "mnist_explained", "not done"),
-        ("the same, by two principal components", "principal_explained", "not done"),
-        ("the two planes: least cosine of an angle between them", "principal_angle_cosine", "not done"),
-        ("variance two dimensions explain: shuffled", "shuffled_explained", "not done"),
-        ("the same, by two principal components", "shuffled_principal", "not done"),
-        ("MNIST over shuffled: the model", "explained_ratio", "not done"),
-        ("MNIST over shuffled: two principal components", "principal_ratio", "not done"),
-        ("known features found, strength 0.3, S ≥ 0.7: mean cosine", "recovery_strong", "not done"),
-        ("the same, random directions (97.5 %)", "recovery_chance", "not done"),
-    ]
-)
+rows = [
+    ("classifier: accuracy after 10 epochs", "accuracy_final", "0.9653"),
+    ("autoencoder: last batch, epoch 1", "last_batch_1", "0.2728"),
+    ("autoencoder: last batch, epoch 20", "last_batch_20", "0.1584"),
+    ("autoencoder: all images, epoch 20", "mse_20", "not given"),
+    ("the same with each feature's mean instead", "mse_mean_only", "not given"),
+    ("share of the variance that the plane explains", "explained", "not given"),
+    ("sparsity of the 49 features, mean", "sparsity", "said to be 0"),
+    ("least and most", "sparsity_range", "said to be 0"),
+    ("importance within 15° of two rays", "gathered_two", '"around 2 features"'),
+    ("runs of 6 beyond 95 % of 2,000 random draws", "seeds_above_random", "not given"),
+    ("encoder columns: the same, less random angles", "columns_above_random", "not given"),
+    ("cosine of the mean direction and the shared offset", "offset_cosine", "not given"),
+    ("importance and encoder norm: correlation", "norm_correlation", "higher with importance"),
+    ("importance and decoder bias: correlation", "bias_correlation", "larger as importance falls"),
+    ("largest 1 % of the product: share on the diagonal", "top_on_diagonal", "not given"),
+]
+
+# %% tags=["hide-input"] jupyter={"source_hidden": true}
+rows += [
+    ("toy, S = 0.3, I = 1: triangles of 100, by their angles", "toy_triangle", "not done"),
+    ("toy, S = 0.7, I = 1: two digons of 100", "toy_digons", "not done"),
+    ("toy, S = 0.99, I = 1: pentagons of 100", "toy_pentagon", "not done"),
+    ("phase diagram: best of ten models does what theory says", "phase_best_agrees", "not done"),
+    ("the same, were every point superposed", "phase_always_superposed", "not done"),
+    ("pairs of which one is always there: cosine (by lot −1/3)", "anti_cosine_often", "not done"),
+    ("features per dimension: MNIST", "mnist_per_dimension", "not done"),
+    ("the same, shuffled", "shuffled_per_dimension", "not done"),
+    ("the same, synthetic ones as sparse", "synthetic_per_dimension", "not done"),
+    ("length of the longest MNIST feature", "mnist_longest", "not done"),
+    ("variance two dimensions explain: MNIST", "mnist_explained", "not done"),
+    ("the same, by two principal components", "principal_explained", "not done"),
+    ("the two planes: least cosine of an angle between them", "principal_angle_cosine", "not done"),
+    ("variance two dimensions explain: shuffled", "shuffled_explained", "not done"),
+    ("the same, by two principal components", "shuffled_principal", "not done"),
+    ("MNIST over shuffled: the model", "explained_ratio", "not done"),
+    ("MNIST over shuffled: two principal components", "principal_ratio", "not done"),
+    ("known features found, strength 0.3, S ≥ 0.7: mean cosine", "recovery_strong", "not done"),
+    ("the same, random directions (97.5 %)", "recovery_chance", "not done"),
+]
+results.findings(rows)
 
 # %% [markdown]
 # ## Where the original notebook differs
