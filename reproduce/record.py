@@ -161,6 +161,8 @@ def problems(root: Path = ROOT) -> list[str]:
             continue
         if reasons := changes(nb.fingerprint(path, nb.parameters(source), root), record, root):
             found.append(f"the figures of {name} are stale: {'; '.join(reasons)}. `make figures` runs it again")
+        if record["mode"] != "full" or record["stamp"]:
+            found.append(f"figures/{name}: its record is of {record['stamp'] or 'a quick run'}, not of a full one")
         if wrong := nb.unmatched(source, record["figures"]):
             found.append(f"notebooks/{path.name}: {'; '.join(wrong)}")
         found += [f"figures/{name}/{line}" for line in altered(folder, record)]

@@ -72,12 +72,16 @@ def test_a_clone_without_a_build_folder_agrees(clone):
 BOOK, DRAWN = "notebooks/01_try.py", "figures/01_try"
 
 
-def versions(root, **other):
-    """Seal a record anew that was made with other versions."""
+def seal_anew(root, **other):
+    """Seal a record anew in which something else stands."""
     path = root / DRAWN / "record.json"
-    made = json.loads(path.read_text())
-    made["environment"] |= other
+    made = json.loads(path.read_text()) | other
     path.write_text(json.dumps(made | {"sealed": record.seal(made)}))
+
+
+def versions(root, **other):
+    made = json.loads((root / DRAWN / "record.json").read_text())
+    seal_anew(root, environment=made["environment"] | other)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +100,10 @@ def versions(root, **other):
         (
             lambda r: change(r / "paper_utils/files.py", "parents=True, exist_ok=True", "parents=True"),
             "stale: module files changed.",
+        ),
+        (
+            lambda r: seal_anew(r, stamp="stand-in data"),
+            "figures/01_try: its record is of stand-in data, not of a full",
         ),
         (lambda r: versions(r, torch="2.12.0+cpu"), f"01_try are stale: torch is {version('torch')}, was 2.12.0"),
         (lambda r: (r / "checkpoints/net.bin").write_bytes(b"!"), "stale: input file checkpoints/net.bin changed."),
