@@ -975,7 +975,7 @@ measures.loc[:, "late_factor":].round(4)
 # %% [markdown]
 # ## Grokking: three tenths of the pairs
 #
-# With 30 % of the pairs and weight decay 0.7 memorising and generalising lie far apart. `sweeps/04_dihedral_fourier_grokking.py` trains such networks and keeps, for each logged
+# With 30 % of the pairs and weight decay 0.7 memorising and generalising lie far apart. `sweeps/dihedral_fourier.py` trains such networks and keeps, for each logged
 # epoch, two losses after Nanda and others: **restricted**, with nothing but the key representations left in the hidden layer, over all pairs; and **excluded**, with one of them
 # removed, over the training pairs. The key representations are those of the end of training.
 
@@ -1040,8 +1040,8 @@ results.save_figure(fig, "grokking", alt=alt)
 # %% [markdown]
 # ## Smaller groups, over training runs
 #
-# `sweeps/04_dihedral_fourier.py` trains three smaller dihedral groups five times each. For even $n$ there are four one-dimensional representations; the two further ones are −1 on
-# $r$. `sweeps/04_dihedral_fourier_thirds.py` asks the same groups, for $n$ = 12, 15 and 18, for the forbidden share of each key representation.
+# `sweeps/dihedral_fourier.py` trains three smaller dihedral groups five times each. For even $n$ there are four one-dimensional representations; the two further ones are −1 on
+# $r$. `sweeps/dihedral_fourier.py` asks the same groups, for $n$ = 12, 15 and 18, for the forbidden share of each key representation.
 
 # %%
 small, thirds = results.read_sweep("04_dihedral_fourier"), results.read_sweep("04_dihedral_fourier_thirds")
@@ -1104,7 +1104,7 @@ results.save_figure(fig, "training_runs", alt=alt)
 # ## Who decides which representation wins?
 #
 # Published network a and our seed 1 agree on the representations of most of their 128 neurons (tests/test_groups.py), though a and b do not. If the initial weights decide, two networks with the same initial weights
-# and other training pairs should agree. `sweeps/04_dihedral_fourier_initial.py` trains $D_{31}$ from three initial networks with three sets of training pairs each.
+# and other training pairs should agree. `sweeps/dihedral_fourier.py` trains $D_{31}$ from three initial networks with three sets of training pairs each.
 
 # %%
 initial = results.read_sweep("04_dihedral_fourier_initial")
