@@ -31,7 +31,8 @@ def committed(name: str, root: Path = ROOT) -> Record | None:
 def comparison(record: Record, before: Record | None, claims: Claims) -> str:
     """Say which claims hold in a run, and how its numbers and pictures differ from those of the committed record.
 
-    A line each: claims as stated, those that are not (value, bound, value before), numbers, pictures.
+    A line each: claims as stated, those that are not (value, bound, value before), numbers, pictures, and the numerics
+    where they differ.
     """
     name, numbers = record["notebook"], record["numbers"]
     old = before["numbers"] if before else {}
@@ -45,14 +46,21 @@ def comparison(record: Record, before: Record | None, claims: Claims) -> str:
         return "\n".join([*lines, "    there is no record from before to compare with"])
     alike = [key for key in numbers if key in old and len(flat(numbers[key])) == len(flat(old[key]))]
     pairs = [(key, *pair) for key in alike for pair in zip(flat(numbers[key]), flat(old[key]), strict=True)]
-    far = {key: apart(new, was) for key, new, was in sorted(pairs, key=lambda pair: apart(*pair[1:])) if new != was}
+    far, where = max(((apart(new, was), key) for key, new, was in pairs), default=(0.0, ""))
     told = f"    numbers: {sum(new == was for _, new, was in pairs)} of {len(pairs)} are equal"
-    told += f"; the largest difference is {list(far.values())[-1]:.2g} of its size ({list(far)[-1]})" if far else ""
+    told += f"; the largest difference is {far:.2g} of its size ({where})" if far else ""
     told += f"; {len(numbers) - len(alike)} are new or of another length" if len(alike) < len(numbers) else ""
+    told += f"; gone are {', '.join(sorted(old.keys() - numbers.keys()))}" if old.keys() - numbers.keys() else ""
     here, there = records.pictures(record), records.pictures(before)
-    differ = [file for file in here if here[file] != there.get(file)]
-    named = f": {', '.join(differ[:4])}{', ...' if len(differ) > 4 else ''}" if differ else ""
-    return "\n".join([*lines, told, f"    pictures: {len(here) - len(differ)} of {len(here)} are equal{named}"])
+    differ = [file for file in here if here[file] != there.get(file)] + sorted(there.keys() - here.keys())
+    named = f"; not: {', '.join(differ[:4])}{', ...' if len(differ) > 4 else ''}" if differ else ""
+    lines += [told, f"    pictures: {len(here.keys() - differ)} of {len(here)} are equal{named}"]
+    made, before_that = (each["environment"].get("numerics", "free") for each in (record, before))
+    if made != before_that:
+        lines.append(
+            f"    this run is in {made} numerics, the one before in {before_that}: bits can agree in exact ones only"
+        )
+    return "\n".join(lines)
 
 
 def flat(value: object) -> list:
@@ -71,6 +79,8 @@ def apart(new: object, was: object) -> float:
 def seeds(path: Path) -> list[int]:
     """Return a notebook's further seeds: its own plus 100, 200, 300, or the others that its parameters cell lists."""
     source = nb.read(path)
+    if "SEED" not in nb.parameters(source):
+        raise ValueError(f"robustness: {path.stem} has no parameter SEED, so there are no further seeds to run")
     own, listed = nb.parameters(source)["SEED"], nb.choices(source).get("SEED")
     return [seed for seed in listed if seed != own][:3] if listed else [own + more for more in FURTHER]
 

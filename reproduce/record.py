@@ -64,7 +64,7 @@ def complete(record: Mapping, values: Mapping, fingerprint: Mapping, cost: Mappi
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
     # Every run writes generated files: they do not make a tree dirty. A module that git does not know yet does.
-    generated = [f":!{path}" for path in ("figures", "notebooks/*.ipynb", "README.md", "CLAIMS.md")]
+    generated = [f":!{path}" for path in ("figures", "notebooks/*.ipynb", "README.md", "CLAIMS.md", "ROBUSTNESS.md")]
     commit = {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", ".", *generated))}
     parts = {"code", "parameters", "numerics", *(f"module {name}" for name in record["modules"])}
     made_from = {part: sha for part, sha in fingerprint.items() if part in parts}
@@ -125,8 +125,9 @@ def stale_because(now: Mapping[str, str], folder: Path, root: Path = ROOT) -> li
 
 def changes(now: Mapping[str, str], record: Mapping, root: Path, data: Path | None = None) -> list[str]:
     """List the inputs of a record that changed since its run, in words; without `data`, only what git has."""
-    reasons = [f"{part} changed" for part, sha in sorted(record["made_from"].items()) if now.get(part) != sha]
-    if record["made_from"].get("numerics") == "exact" and "numerics changed" in reasons:
+    made_from = {"numerics": "free", **record["made_from"]}  # which records of the second edition do not say
+    reasons = [f"{part} changed" for part, sha in sorted(made_from.items()) if now.get(part) != sha]
+    if made_from["numerics"] == "exact" and "numerics changed" in reasons:
         reasons.remove("numerics changed")  # exact numbers serve where free ones are asked for
     for name, there in record["environment"].items():
         with suppress(PackageNotFoundError):  # what is no package: threads, the processor

@@ -38,11 +38,14 @@ def test_a_run_is_compared_number_by_number_with_the_committed_record(tmp_path):
     ]
     new = record(x=0.5, y=[2.0, 3.0], word="a", more=[1, 2])
     new["figures"]["curve"]["files"]["dot.png"] = "c"
+    new["environment"] = {"numerics": "exact"}
     assert compare.comparison(new, old, judged).splitlines() == [
         "01_try: 2 of 3 claims are as stated",
         "    MISSED rises: 0.5, at least 1; before 2",
-        "    numbers: 2 of 4 are equal; the largest difference is 0.75 of its size (x); 1 are new or of another length",
-        "    pictures: 1 of 2 are equal: dot.png",
+        "    numbers: 2 of 4 are equal; the largest difference is 0.75 of its size (x); 1 are new "
+        "or of another length; gone are gone",
+        "    pictures: 1 of 2 are equal; not: dot.png",
+        "    this run is in exact numerics, the one before in free: bits can agree in exact ones only",
     ]
     assert "there is no record from before" in compare.comparison(new, None, judged)
 
