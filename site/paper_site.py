@@ -20,7 +20,7 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from reproduce import report  # noqa: E402
+from reproduce import claims, report  # noqa: E402
 
 SHOWN = ("CLAIMS.md", "LICENSE", "claims.yml", "checkpoints", "figures", "notebooks", "site/guide.md", "site/index.md")
 PRINTED = re.compile(r"^Interactive page: (\S+/(\w+)/\w+/(\w+)\.html)\n?", re.MULTILINE)
@@ -76,16 +76,17 @@ def page(path: str, notebook: str, name: str) -> str:
 
 
 def findings() -> str:
-    """Each notebook's headlines in claims.yml with what was measured, and the picture that is its cover."""
-    covers, parts = {cover.notebook: cover.figure for cover in report.load(ROOT / "claims.yml").covers}, []
-    for name, title, _, record, numbers, claims in report.sections(ROOT):
+    """Each notebook's headlines in claims.yml with what was measured, and the figure of the first."""
+    stated, parts = claims.load(ROOT / "claims.yml"), []
+    for name, title, _, record, numbers, own in report.sections(ROOT, stated, claims.read_records(ROOT)):
         parts.append(f"### [{title}](notebooks/{name}.ipynb)")
-        for claim in (claim for claim in claims if getattr(claim, "headline", False)):
+        headlines = [claim for claim in own if getattr(claim, "headline", False)]
+        for claim in headlines:
             measured = f"[{report.facts(claim, numbers)[0]}](figures/{name}/{claim.figure}.png)"
             parts.append(f"**{claim.sentence}** Measured: {measured}; the original: {report.show(claim.original)}.")
-        if cover := covers.get(name):
-            alt = re.sub(r"([\\`*_\[\]<$])", r"\\\1", record["figures"][cover]["alt"])
-            parts.append(f"![{alt}](figures/{name}/{cover}.png)")
+        for claim in headlines[:1]:
+            alt = re.sub(r"([\\`*_\[\]<$])", r"\\\1", record["figures"][claim.figure]["alt"])
+            parts.append(f"![{alt}](figures/{name}/{claim.figure}.png)")
     return "\n\n".join(parts)
 
 
