@@ -40,7 +40,7 @@ verify: $(ENV) ## judge claims.yml by the records, hold figures/ against them, w
 	@$(BIN)/python -m reproduce verify $(GIVEN)
 	@$(BIN)/python -m sweeps verify
 
-test: $(ENV) ## the fast tests, at most two minutes on two idle cores
+test: $(ENV) ## the fast tests, three minutes on two idle cores
 	@$(BIN)/python -m pytest -n 2 -m "not slow and not committed"
 
 test-all: $(ENV) ## all tests; tests/README.md says which are slow and why
